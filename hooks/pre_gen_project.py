@@ -1,0 +1,96 @@
+"""Refuse answers that would give a broken project, before it is written."""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+from importlib.util import find_spec
+
+# Jinja puts the answers here, as JSON in which every quote is escaped, so none can be code.
+ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
+
+# What a project installs or holds itself; on this machine it may not be there to be found.
+TAKEN = {
+    "bandit", "data", "docs", "dvc", "filelock", "joblib", "matplotlib", "mlops", "model", "mypy",
+    "numpy", "pandas", "pandera", "pre_commit", "pyarrow", "pydantic", "pytest", "reports", "rich",
+    "ruff", "scipy", "skops", "sklearn", "src", "test", "tests", "threadpoolctl", "yaml",
+}  # fmt: skip
+
+
+def wrong_slug(slug: str) -> "str | None":
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug) or len(slug) > 64:
+        return (
+            f"project_slug {slug!r} is no good name for a folder and a repository: use at most 64 "
+            "lower-case letters and digits in words joined by single hyphens, starting with a "
+            "letter, like 'late-flights'."
+        )
+    return None
+
+
+def wrong_package(name: str) -> "str | None":
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return (
+            f"package_name {name!r} cannot be imported: use lower-case letters, digits and "
+            "underscores, starting with a letter, like 'late_flights'."
+        )
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return f"package_name {name!r} is a word of Python: choose another, like '{name}_model'."
+    if name in TAKEN or name in sys.stdlib_module_names or found(name):
+        return (
+            f"package_name {name!r} would shadow a module of that name: choose another, like "
+            f"'{name}_model'."
+        )
+    return None
+
+
+def found(name: str) -> bool:
+    """Whether a module of that name is installed; the folder of this script does not count."""
+    sys.path, path = sys.path[1:], sys.path
+    try:
+        return find_spec(name) is not None
+    finally:
+        sys.path = path
+
+
+def wrong_text(name: str, text: str) -> "str | None":
+    if not text.strip():
+        return f"{name} is empty: write a few words."
+    if text != text.strip() or len(text) > 200:
+        return f"{name} must have at most 200 characters, and no space before or after."
+    for character in text:
+        # Controls would break files; bidirectional controls show something else than is there.
+        joiner = character in "\u200c\u200d"
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not joiner:
+            return f"{name} holds the invisible character U+{ord(character):04X}: leave it out."
+    return None
+
+
+def wrong_email(email: str) -> "str | None":
+    if not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", email):
+        return f"author_email {email!r} is no e-mail address: write one like 'ada@example.com'."
+    return None
+
+
+def wrong_owner(owner: str) -> "str | None":
+    if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}", owner):
+        return (
+            f"github_owner {owner!r} is no name of a GitHub user or organisation: use letters, "
+            "digits and single hyphens, like 'octo-org'."
+        )
+    return None
+
+
+def main() -> None:
+    reasons = [wrong_text(key, ANSWERS[key]) for key in ("project_name", "description", "author_name")]
+    reasons += [
+        wrong_slug(ANSWERS["project_slug"]),
+        wrong_package(ANSWERS["package_name"]),
+        wrong_email(ANSWERS["author_email"]),
+        wrong_owner(ANSWERS["github_owner"]),
+    ]
+    if said := [reason for reason in reasons if reason]:
+        sys.exit("\n".join(said))
+
+
+main()

@@ -1,0 +1,1 @@
+"""The files that team and machinery agree on: contract, model, lock, storage."""

@@ -1,0 +1,73 @@
+"""Reading YAML strictly, writing files whole or not at all, and hashing them."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops.errors import Refused
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Strict(_Loader):  # type: ignore[misc, valid-type]
+    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key '{key}' is given twice")
+            seen.add(key)
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+def parse_yaml(text: str, name: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds; `name` is what an error calls it."""
+    try:
+        # A safe loader, as _Strict derives from one.
+        value = yaml.load(text, Loader=_Strict)  # noqa: S506 # nosec B506
+    except yaml.YAMLError as error:
+        raise Refused(f"{name} is not valid YAML ({error}). Correct it and run again.") from None
+    if not isinstance(value, dict):
+        raise Refused(f"{name} must be a mapping of keys to values. Correct it and run again.")
+    return value
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+        raise Refused(
+            f"{path} cannot be read ({type(error).__name__}), and nothing is decided without it. "
+            "Run `uv run mlops run`, or restore it with Git."
+        ) from None
+
+
+def to_yaml(value: dict[str, Any]) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write beside the target and rename, so that a killed process leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    part.replace(path)
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The hex digest of a file, read in blocks. DVC names files by `md5`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+    except FileNotFoundError:
+        raise Refused(f"{path} is missing. Run `uv run mlops run` to make it.") from None
+
+
+def text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""Git by its plumbing commands: no work tree is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess  # nosec B404
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops.errors import Refused, Undecided
+
+REMOTE = "origin"
+
+
+class GitError(Exception):
+    """Git said no; the text is its last words."""
+
+
+class Git:
+    """One repository."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(
+        self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
+    ) -> str:
+        return self.raw(*args, stdin=stdin, env=env).decode("utf-8", "replace").rstrip("\n")
+
+    def raw(
+        self, *args: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
+    ) -> bytes:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(  # nosec B603 B607
+            ["git", *args],
+            cwd=self.root,
+            input=data,
+            capture_output=True,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
+        )
+        if done.returncode:
+            raise GitError(done.stderr.decode("utf-8", "replace").strip()[-800:])
+        return done.stdout
+
+    def ok(self, *args: str) -> bool:
+        try:
+            self(*args)
+        except GitError:
+            return False
+        return True
+
+    def sha(self, name: str) -> str | None:
+        """The commit that a name stands for, or None."""
+        try:
+            return self("rev-parse", "--verify", "--quiet", name + "^{commit}")
+        except GitError:
+            return None
+
+    def has_remote(self) -> bool:
+        return REMOTE in self("remote").split()
+
+    def fetch(self, *refspecs: str) -> None:
+        """Fetch from origin. A network that fails is 'could not decide', never 'nothing there'."""
+        if not self.has_remote():
+            raise Refused(
+                "This repository has no remote 'origin', and the registry lives there. Create an "
+                "empty repository and run `git remote add origin URL`, then "
+                "`git push -u origin main dvc-storage`."
+            )
+        try:
+            self("fetch", "--quiet", "--no-tags", "--prune", REMOTE, *refspecs)
+        except GitError as error:
+            raise Undecided(
+                f"origin could not be read, so the registry is unknown ({error}). "
+                "Check the connection and run again."
+            ) from None
+
+    def blobs(self, names: list[str]) -> list[str | None]:
+        """The texts of objects named like `<commit>:<path>`, None for what is not there."""
+        out = self.raw("cat-file", "--batch", stdin="\n".join(names) + "\n")
+        texts: list[str | None] = []
+        at = 0
+        for _ in names:
+            end = out.index(b"\n", at)
+            header = out[at:end].split()
+            at = end + 1
+            if header[-1] == b"missing":
+                texts.append(None)
+                continue
+            size = int(header[-1])
+            texts.append(out[at : at + size].decode("utf-8", "replace"))
+            at += size + 1
+        return texts
+
+    def show(self, revision: str, path: str) -> str:
+        text = self.blobs([f"{revision}:{path}"])[0]
+        if text is None:
+            raise Refused(f"{path} is not in commit {revision[:12]}, so the version is not whole.")
+        return text

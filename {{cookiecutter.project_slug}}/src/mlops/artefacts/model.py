@@ -1,0 +1,153 @@
+"""Model files: skops, made byte-stable when sealed, opened only if every type is listed."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlops.artefacts.files import write_whole
+from mlops.errors import Refused
+
+MODEL = "model/model.skops"
+BASELINE = "model/baseline.skops"
+ALLOWED_TYPES = Path(__file__).with_name("model_types.txt")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
+_MOST_BYTES = 2_000_000_000  # unpacked; a larger file is taken for a zip bomb
+
+_FORMATS = {
+    b"\x80": "a Python pickle",
+    b"\x78": "a compressed joblib pickle (zlib)",
+    b"\x1f\x8b": "a compressed joblib pickle (gzip)",
+    b"BZh": "a compressed joblib pickle (bzip2)",
+    b"\xfd7zXZ": "a compressed joblib pickle (xz)",
+    b"\x5d\x00": "a compressed joblib pickle (lzma)",
+    b"\x04\x22\x4d\x18": "a compressed joblib pickle (lz4)",
+}
+
+
+class Model(Protocol):
+    def predict_proba(self, rows: Any) -> Any: ...
+
+
+def allowed_types(extra: Path | None = None) -> frozenset[str]:
+    """Exact names of types that a model file may hold: the machinery's list and the team's."""
+    lines: list[str] = []
+    for path in (ALLOWED_TYPES, extra):
+        if path is not None and path.exists():
+            lines += path.read_text(encoding="utf-8").splitlines()
+    names = (line.partition("#")[0].strip() for line in lines)
+    return frozenset(name for name in names if name)
+
+
+def load_model(path: Path) -> Model:
+    """Open a sealed model. Nothing is executed unless every type in it is listed.
+
+    Raises Refused for a pickle, a file that is no skops file, and a type not on the list.
+    """
+    content, schema, _ = _read(path)
+    allowed = allowed_types(Path("model-types.txt"))
+    unlisted = sorted(set(_types(schema)) - allowed)
+    if unlisted:
+        raise Refused(
+            f"{path} holds types that nobody has reviewed: {', '.join(unlisted)}. Opening it could "
+            "run code. If they are meant, add their names to model-types.txt in a reviewed commit."
+        )
+    import skops.io
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # e.g. a model saved by another scikit-learn
+            model = skops.io.loads(content, trusted=sorted(allowed))
+    except Exception as error:
+        raise Refused(f"{path} cannot be opened: {error}. Train it again: `mlops run`.") from error
+    if not hasattr(model, "predict_proba"):
+        raise Refused(f"{path} is no classifier with probabilities; choose one in params.yaml.")
+    return model  # type: ignore[no-any-return]
+
+
+def seal(path: Path) -> None:
+    """Rewrite a skops file so that equal models are equal bytes.
+
+    skops names members after object ids and stamps the time. Here ids and members are numbered
+    in the order in which the schema meets them, keys are sorted, dates fixed, nothing is
+    compressed (zlib builds differ), and a bin mapper's thread count, which is the machine's
+    and not the model's, becomes 1.
+    """
+    _, schema, members = _read(path)
+    ids: dict[int, int] = {}
+    files: dict[str, str] = {}
+    for node in _nodes(schema):
+        if "__id__" in node:
+            node["__id__"] = ids.setdefault(node["__id__"], len(ids))
+        if isinstance(node.get("file"), str):
+            old = node["file"]
+            node["file"] = files.setdefault(old, f"{len(files):05d}{Path(old).suffix}")
+        if node.get("__class__") == "_BinMapper":
+            node["content"]["content"]["n_threads"]["content"] = "1"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        body = json.dumps(schema, sort_keys=True, indent=1).encode()
+        archive.writestr(_member("schema.json"), body)
+        for old, new in files.items():
+            archive.writestr(_member(new), members[old])
+    write_whole(path, packed.getvalue())
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, date_time=_EPOCH)
+    info.create_system = 3  # the same on every platform
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Refused(f"{path} is missing. Run `uv run mlops run` to make it.") from None
+    for magic, name in _FORMATS.items():
+        if content.startswith(magic):
+            raise Refused(
+                f"{path} is {name}, whatever its name says. Loading it could run any code, so it "
+                "is not opened. Save the model with skops: see train.py."
+            )
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(item.file_size for item in archive.infolist()) > _MOST_BYTES:
+                raise Refused(f"{path} unpacks to more than 2 GB and is not opened.")
+            members = {name: archive.read(name) for name in archive.namelist()}
+        return content, json.loads(members["schema.json"]), members
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+        raise Refused(
+            f"{path} is not a whole skops file ({error}). Run `uv run mlops run` to make it again."
+        ) from None
+
+
+def _nodes(value: Any) -> list[dict[str, Any]]:
+    """Every mapping in the schema, in a fixed order."""
+    found: list[dict[str, Any]] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            found.append(item)
+            stack.extend(item[key] for key in sorted(item, reverse=True))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+    return found
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    """Exact names of all types and functions that opening the file would touch."""
+    names = []
+    for node in _nodes(schema):
+        if "__class__" in node or "__module__" in node:
+            name = f"{node.get('__module__')}.{node.get('__class__')}"
+            if node.get("__loader__") == "MethodNode":
+                name += f".{node['content']['func']}"
+            names.append(name)
+    return names

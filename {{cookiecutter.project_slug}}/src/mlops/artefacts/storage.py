@@ -1,0 +1,267 @@
+"""Where data and models are kept: a DVC remote an environment.
+
+The embedded default is a folder an environment in `.dvc-storage/`, a work tree of the branch
+`dvc-storage`, published with Git. Any other DVC remote works by its URL alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess  # nosec B404
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops.artefacts.files import digest
+from mlops.artefacts.git import REMOTE, Git, GitError
+from mlops.errors import Misuse, Refused, Undecided
+
+BRANCH = "dvc-storage"
+FOLDER = ".dvc-storage"
+REMOTE_BRANCH = f"refs/mlops/{REMOTE}/{BRANCH}"
+REFSPEC = f"+refs/heads/{BRANCH}*:{REMOTE_BRANCH}*"
+MOVE = "uv run mlops move-storage s3://BUCKET/PATH (or gs://, azure://, ssh://)"
+LARGEST_FILE = 50_000_000
+LARGEST_TOTAL = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a version: its place in the project and its digests."""
+
+    path: str
+    sha256: str
+    md5: str
+    size: int
+
+
+def describe(root: Path, path: str) -> StoredFile:
+    full = root / path
+    return StoredFile(path, digest(full), digest(full, "md5"), full.stat().st_size)
+
+
+class Storage:
+    """The DVC remotes of one project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.git = Git(root)
+        self.tree = Git(root / FOLDER)
+
+    @cached_property
+    def repo(self) -> Any:
+        from dvc.repo import Repo
+
+        return Repo(str(self.root))
+
+    def pipeline_changes(self) -> str:
+        """What DVC finds changed since dvc.lock was written, in a line; empty when honest."""
+        changed = self.repo.status()
+        return "; ".join(f"{stage} {reasons}" for stage, reasons in changed.items())
+
+    def odb(self, environment: str) -> Any:
+        """The object database of an environment's remote."""
+        from dvc.exceptions import DvcException
+
+        try:
+            return self.repo.cloud.get_remote_odb(environment)
+        except DvcException as error:
+            raise Misuse(f"No DVC remote is named '{environment}' ({error}).") from None
+
+    @cached_property
+    def embedded(self) -> bool:
+        """Whether the remotes are folders of the branch `dvc-storage`."""
+        return f"{FOLDER}/" in (self.root / ".dvc" / "config").read_text(encoding="utf-8")
+
+    def attach(self) -> None:
+        """Make sure that the embedded storage has its branch and its work tree here."""
+        if not self.embedded or (self.root / FOLDER / ".git").exists():
+            return
+        self.git("worktree", "prune")
+        if not self.git.sha(f"refs/heads/{BRANCH}"):
+            start = None
+            if self.git.has_remote():
+                self.git.fetch(REFSPEC)
+                start = self.git.sha(REMOTE_BRANCH)
+            if start is None:
+                empty = self.git("mktree")
+                start = self.git("commit-tree", empty, "-m", "Start the storage of data and models")
+            self.git("branch", BRANCH, start)
+        self.git("worktree", "add", "--quiet", FOLDER, BRANCH)
+
+    def sync(self, fetch: bool = True) -> None:
+        """Bring the embedded storage up to what origin has."""
+        if not self.embedded:
+            return
+        self.attach()
+        self._commit_new()
+        if not self.git.has_remote():
+            return
+        if fetch:
+            self.git.fetch(REFSPEC)
+        theirs = self.git.sha(REMOTE_BRANCH)
+        if theirs and not self.git.ok("merge-base", "--is-ancestor", theirs, BRANCH):
+            try:
+                self.tree("rebase", "--quiet", theirs)
+            except GitError as error:
+                self.tree.ok("rebase", "--abort")
+                raise Refused(
+                    f"The storage branch here and on origin have grown apart ({error}). Look at "
+                    f"`git log {BRANCH} {REMOTE_BRANCH}`; nothing was changed."
+                ) from None
+
+    def publish(self) -> None:
+        """Send what is new in the embedded storage to origin, so that a clone can be used."""
+        if not self.embedded:
+            return
+        for _ in range(5):
+            self.sync()
+            if not self.git.has_remote():
+                return
+            if self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
+                return
+            if self.git.ok("push", "--quiet", REMOTE, f"{BRANCH}:refs/heads/{BRANCH}"):
+                self.git("update-ref", REMOTE_BRANCH, BRANCH)
+                return
+        raise Undecided(
+            f"The branch {BRANCH} could not be pushed to origin in 5 tries; nothing was promoted. "
+            f"See why with `git push origin {BRANCH}`, then run again."
+        )
+
+    def set_up(self) -> None:
+        """Make a fresh project, or a fresh clone of one, ready to work in. Safe to run again."""
+        self.sync()
+        if (self.root / "data/raw").exists():
+            # A new project: its files are here, and DVC has not met them yet.
+            must("add", "--quiet", "data/raw")
+            self.push()
+        else:
+            must("pull", "--quiet", "--allow-missing")
+        subprocess.run(["pre-commit", "install"])  # nosec B603 B607
+
+    def push(self) -> None:
+        """Store all outputs of the pipeline and the raw data in the first environment."""
+        self.sync()
+        must("push", "--quiet")
+        self.publish()
+
+    def fetch(self, files: Iterable[StoredFile], environment: str, folder: Path) -> None:
+        """Copy a version's files out of an environment's storage, checking every byte."""
+        odb = self.odb(environment)
+        for file in files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with odb.fs.open(odb.oid_to_path(file.md5), "rb") as source:
+                    content = source.read()
+            except FileNotFoundError:
+                raise Refused(
+                    f"{file.path} ({file.md5}) is missing from the storage of {environment}, so "
+                    "the version is not whole. Restore the storage, or promote the version into "
+                    f"{environment} again."
+                ) from None
+            self._same(file, environment, len(content), hashlib.sha256(content).hexdigest())
+            target.write_bytes(content)
+
+    def verify(self, files: Iterable[StoredFile], environment: str) -> None:
+        """Refuse unless the environment's storage holds exactly these bytes."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.fetch(files, environment, Path(folder))
+
+    def store(self, files: Iterable[StoredFile], folder: Path, environment: str) -> None:
+        """Put files into an environment's storage, publish, and verify them at the far end."""
+        from dvc.fs import localfs
+
+        files = tuple(files)
+        odb = self.odb(environment)
+        for file in files:
+            if not odb.exists(file.md5):
+                odb.add(str((folder / file.path).resolve()), localfs, file.md5)
+        self.publish()
+        self.verify(files, environment)
+
+    @staticmethod
+    def _same(file: StoredFile, environment: str, size: int, sha256: str) -> None:
+        if (size, sha256) != (file.size, file.sha256):
+            raise Refused(
+                f"{file.path} in the storage of {environment} is not what was registered: "
+                f"{size} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
+                f"{file.sha256[:12]} were. It was truncated or altered. Find the change with "
+                f"`git log {BRANCH}` and restore the file from a good copy."
+            )
+
+    def _commit_new(self) -> None:
+        """Commit whole new objects; refuse altered ones and what is too large for Git."""
+        status = self.tree("status", "--porcelain", "-z", "--untracked-files=all")
+        entries = [entry for entry in status.split("\0") if entry]
+        if altered := [entry[3:] for entry in entries if entry[:2] not in ("??", "A ")]:
+            raise Refused(
+                f"The storage holds altered or missing files: {', '.join(altered[:3])}. They are "
+                f"not trusted. Undo with `git -C {FOLDER} restore --staged --worktree .`."
+            )
+        new = [entry[3:] for entry in entries]
+        if not new:
+            return
+        base = self.root / FOLDER
+        for name in new:
+            path = base / name
+            if path.name.removesuffix(".dir") != digest(path, "md5")[2:]:
+                raise Refused(
+                    f"{FOLDER}/{name} does not hold what its name says; a copy was cut off or "
+                    f"altered. Remove it with `rm {FOLDER}/{name}` and run again."
+                )
+            if path.stat().st_size > LARGEST_FILE:
+                raise Refused(
+                    f"{FOLDER}/{name} has {path.stat().st_size / 1e6:.0f} MB; Git hosts refuse "
+                    f"files that large. Move the storage with {MOVE}, then "
+                    f"`rm {FOLDER}/{name}`."
+                )
+        total = sum(item.stat().st_size for item in base.rglob("*") if item.is_file())
+        if total > LARGEST_TOTAL:
+            raise Refused(
+                f"The embedded storage has {total / 1e9:.1f} GB, more than a Git branch should "
+                f"hold. Move it with {MOVE}."
+            )
+        self.tree("add", "--all")
+        self.tree("commit", "--quiet", "--no-verify", "-m", f"Store {len(new)} objects")
+
+    def move(self, url: str, environments: Iterable[str]) -> None:
+        """Copy every object to `url`/ENVIRONMENT and point the remotes there."""
+        for environment in environments:
+            old = self.odb(environment)
+            oids = list(old.all()) if old.fs.exists(old.path) else []
+            place = f"{url.rstrip('/')}/{environment}"
+            must("remote", "modify", environment, "url", place)
+            new = Storage(self.root).odb(environment)
+            for oid in oids:
+                new.add(old.oid_to_path(oid), old.fs, oid)
+            print(f"{environment}: {len(oids)} objects moved to {new.path}", file=sys.stderr)
+
+
+def dvc(*args: str) -> int:
+    """Run one DVC command in this process: starting another would cost half a second."""
+    from dvc.cli import main
+
+    # Stages call `python` and `mlops` by name, so those of this environment must be found first.
+    ours = str(Path(sys.executable).parent)
+    if not os.environ.get("PATH", "").startswith(ours + os.pathsep):
+        os.environ["PATH"] = ours + os.pathsep + os.environ.get("PATH", "")
+    return int(main(list(args)))
+
+
+def must(*args: str) -> None:
+    if dvc(*args):
+        raise Refused(f"`dvc {' '.join(args)}` failed; its message stands above.")
+
+
+def reproduce(root: Path) -> int:
+    """Run the stages of the pipeline whose inputs changed."""
+    if not (root / ".dvc/cache").exists():
+        Storage(root).set_up()
+    return dvc("repro")

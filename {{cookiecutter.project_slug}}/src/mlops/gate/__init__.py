@@ -1,0 +1,1 @@
+"""May this model enter that environment? Policy, checks, verdict."""

@@ -1,0 +1,96 @@
+"""What the checks may ask for. Everything is measured here, once, and only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from mlops.artefacts.contract import Contract, Strict
+from mlops.artefacts.lock import TEST, Lock
+from mlops.artefacts.model import BASELINE, MODEL, load_model
+from mlops.measure.metrics import METRICS
+from mlops.measure.resample import Measured, measure
+from mlops.measure.scoring import probabilities, read_rows, truth
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+CANDIDATE, RULE, CHAMPION = "candidate", "baseline", "champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that is live in the environment, its model file verified."""
+
+    version: str
+    model: Path
+
+
+class Sampling(Strict):
+    """How intervals are made."""
+
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    resamples: int = Field(default=2000, ge=200, le=100_000)
+    seed: int = Field(default=0, ge=0)
+
+
+class Evidence:
+    """The candidate's files in `root`, and what follows from them.
+
+    A property that cannot be had raises Refused; the check that asked for it then refuses.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        contract: Contract,
+        lock: Lock,
+        champion: Champion | None,
+        sampling: Sampling,
+    ) -> None:
+        self.root = root
+        self.contract = contract
+        self.lock = lock
+        self.champion = champion
+        self.sampling = sampling
+
+    @cached_property
+    def lock_differences(self) -> list[str]:
+        return self.lock.differences(self.root, [MODEL, BASELINE, TEST])
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        return read_rows(self.root / TEST, self.contract)
+
+    @cached_property
+    def labels(self) -> NDArray[np.bool_]:
+        return truth(self.rows, self.contract)
+
+    @cached_property
+    def scores(self) -> Mapping[str, NDArray[np.float64]]:
+        """Probabilities on the test rows by candidate, baseline and, if there is one, champion."""
+        paths = {CANDIDATE: self.root / MODEL, RULE: self.root / BASELINE}
+        if self.champion:
+            paths[CHAMPION] = self.champion.model
+        return {
+            name: probabilities(load_model(path), self.rows, self.contract, name)
+            for name, path in paths.items()
+        }
+
+    @cached_property
+    def measured(self) -> Measured:
+        return measure(
+            self.labels,
+            self.scores,
+            tuple(METRICS.values()),
+            resamples=self.sampling.resamples,
+            confidence=self.sampling.confidence,
+            seed=self.sampling.seed,
+        )

@@ -1,0 +1,111 @@
+"""Asking every check, and what the answers come to."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mlops.artefacts.model import MODEL
+from mlops.errors import Refused
+from mlops.gate.checks import CHECKS, Check, Finding
+from mlops.gate.evidence import Evidence
+from mlops.gate.policy import Policy
+
+Decision = Literal["yes", "no", "undecided"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one check found."""
+
+    check: str
+    question: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision, with everything that it rests on."""
+
+    environment: str
+    decision: Decision
+    policy: str
+    model: str | None
+    champion: str | None
+    answers: tuple[Answer, ...]
+    metrics: dict[str, Any]
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 yes, 1 no, 2 undecided."""
+        return {"yes": 0, "no": 1, "undecided": 2}[self.decision]
+
+    @property
+    def objections(self) -> list[str]:
+        return [
+            f"{answer.check}{': ' + finding.subject if finding.subject else ''}: {finding.message}"
+            for answer in self.answers
+            for finding in answer.findings
+            if finding.status != "pass"
+        ]
+
+    @property
+    def sentence(self) -> str:
+        where = self.environment
+        if self.decision == "yes":
+            against = f"and holds against {self.champion}" if self.champion else "as the first"
+            return f"Yes: the model may enter {where} {against}."
+        said = "No: the model may not" if self.decision == "no" else "Undecided: the model does not"
+        return f"{said} enter {where}. {self.objections[0]}."
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"sentence": self.sentence}
+
+
+def judge(policy: Policy, evidence: Evidence) -> Verdict:
+    """Ask all checks. One refusal is a no; one that cannot tell makes it undecided."""
+    answers = tuple(_ask(check, policy, evidence) for check in CHECKS)
+    statuses = {finding.status for answer in answers for finding in answer.findings}
+    decision: Decision = "yes" if statuses == {"pass"} else "undecided"
+    if "refuse" in statuses or not all(answer.findings for answer in answers):
+        decision = "no"
+    return Verdict(
+        environment=policy.environment,
+        decision=decision,
+        policy=policy.digest,
+        model=_or_none(lambda: evidence.lock.outs.get(MODEL)),
+        champion=evidence.champion.version if evidence.champion else None,
+        answers=answers,
+        metrics=_or_none(lambda: _metrics(evidence)) or {},
+    )
+
+
+def _ask(check: type[Check], policy: Policy, evidence: Evidence) -> Answer:
+    question = (inspect.getdoc(check) or "").splitlines()[0]
+    try:
+        needs = {
+            name: policy.settings[check.id] if name == "settings" else getattr(evidence, name)
+            for name in inspect.signature(check.check).parameters
+        }
+        findings = tuple(check.check(**needs))
+    except Refused as error:
+        findings = (Finding("refuse", f"could not be measured. {error}"),)
+    return Answer(check.id, question, findings)
+
+
+def _metrics(evidence: Evidence) -> dict[str, Any]:
+    measured = evidence.measured
+    return {
+        metric.name: {
+            model: asdict(measured.estimate(metric.name, model)) for model in measured.models
+        }
+        for metric in measured.metrics
+    }
+
+
+def _or_none(make: Any) -> Any:
+    try:
+        return make()
+    except Refused:
+        return None

@@ -1,0 +1,152 @@
+"""Stage `card`: the model card (Mitchell et al. 2019) and its plots.
+
+The words that no machine knows, what the model is for and what it must not be used for, come
+from docs/model-card-words.md, which the team writes.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops.artefacts.contract import read_contract
+from mlops.artefacts.files import digest, read_text, write_whole
+from mlops.artefacts.lock import TEST
+from mlops.artefacts.model import MODEL
+from mlops.measure.evaluate import METRICS_FILE, PREDICTIONS
+from mlops.measure.metrics import METRICS, Floats
+
+CARD = "reports/model-card.md"
+PLOTS = "reports/plots"
+WORDS = "docs/model-card-words.md"
+COLOURS = {"candidate": "#1f5fa8", "baseline": "#b0762a"}
+
+
+def card(root: Path) -> None:
+    """Write reports/model-card.md and reports/plots/*.svg."""
+    report = json.loads(read_text(root / METRICS_FILE))
+    predictions = pd.read_parquet(root / PREDICTIONS)
+    _plots(predictions, root / PLOTS)
+    write_whole(root / CARD, _text(root, report))
+
+
+def _text(root: Path, report: dict[str, Any]) -> str:
+    contract = read_contract(root)
+    train = pd.read_parquet(root / "data/split/train.parquet", columns=list(contract.key))
+    packages = ("scikit-learn", "pandas", "numpy", "skops")
+    lines = [
+        f"# Model card: {contract.name}",
+        "",
+        contract.description,
+        "",
+        f"It answers with **{contract.prediction.name}**: {contract.prediction.description}",
+        "",
+        read_text(root / WORDS).strip(),
+        "",
+        "## Data",
+        "",
+        f"- Trained on {len(train):,} rows{_period(train, contract.time)}.",
+        f"- Tested on {report['rows']:,} rows{_period(pd.read_parquet(root / PREDICTIONS), contract.time)}"
+        " that it never saw.",
+        f"- {contract.target.description} This holds for {report['share']:.1%} of the test rows.",
+        "",
+        "## How good it is",
+        "",
+        "Each figure with its 95% interval (paired bootstrap over the test rows). The baseline is "
+        "the rule that a person would use without a model.",
+        "",
+        "| metric | better | model | baseline | gain |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, entry in report["metrics"].items():
+        metric = METRICS[name]
+        better = "higher" if metric.higher_is_better else "lower"
+        shown = " | ".join(_interval(entry[key]) for key in ("candidate", "baseline", "gain"))
+        lines.append(f"| {metric.title} | {better} | {shown} |")
+    lines += [
+        "",
+        "![ROC curve](plots/roc.svg) ![Calibration](plots/calibration.svg) "
+        "![Scores](plots/scores.svg)",
+        "",
+        "## Where it is better and worse",
+        "",
+        "| slice | value | rows | event | ROC AUC |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for column, values in report["slices"].items():
+        for value, entry in values.items():
+            auc = _interval(entry["roc_auc"]) if "roc_auc" in entry else "too few rows"
+            lines.append(
+                f"| {column} | {value} | {entry['rows']:,} | {entry['share']:.1%} | {auc} |"
+            )
+    lines += [
+        "",
+        "## Identity",
+        "",
+        f"- Model file: sha256 `{digest(root / MODEL)}`",
+        f"- Test set: md5 `{digest(root / TEST, 'md5')}`",
+        "- Made with " + ", ".join(f"{name} {version(name)}" for name in packages),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _period(rows: pd.DataFrame, time: str | None) -> str:
+    if time is None:
+        return ""
+    first, last = rows[time].min(), rows[time].max()
+    return f" from {first.day} {first:%B %Y} to {last.day} {last:%B %Y}"
+
+
+def _interval(entry: dict[str, float]) -> str:
+    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+
+
+def _plots(predictions: pd.DataFrame, folder: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    # Text as text and a fixed salt: the same data gives the same bytes.
+    mpl.rcParams.update({"svg.hashsalt": "steelthread", "svg.fonttype": "none", "font.size": 9})
+    truth = predictions["truth"].to_numpy()
+    drawings = {"roc": _roc, "calibration": _calibration, "scores": _scores}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in drawings.items():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(3.6, 3.0), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        for model, colour in COLOURS.items():
+            draw(axes, truth, predictions[model].to_numpy(), model, colour)
+        axes.legend(frameon=False)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+
+
+def _roc(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
+    from sklearn.metrics import roc_curve
+
+    false, true, _ = roc_curve(truth, scores)
+    grid = np.linspace(0, 1, 101)
+    axes.plot(grid, np.interp(grid, false, true), color=colour, label=model)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC curve")
+
+
+def _calibration(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
+    from sklearn.calibration import calibration_curve
+
+    happened, predicted = calibration_curve(truth, scores, n_bins=10, strategy="quantile")
+    axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=0.8)
+    axes.plot(predicted, happened, marker="o", markersize=3, color=colour, label=model)
+    axes.set(xlabel="predicted probability", ylabel="observed share", title="Calibration")
+
+
+def _scores(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
+    heights, edges = np.histogram(scores, bins=40, range=(0, 1))
+    axes.stairs(heights / len(scores), edges, color=colour, label=model)
+    axes.set(xlabel="predicted probability", ylabel="share of rows", title="Scores")

@@ -1,0 +1,1 @@
+"""Which version is live where: register, promote, roll back, retire."""

@@ -1,0 +1,250 @@
+"""The registry: a branch of plain files, one commit an event, never rewritten.
+
+    versions/1.4.0.yaml           what a version is; never changed
+    environments/production.yaml  what is live there now
+    retired/1.4.0.yaml            why a version may not be promoted any more
+
+An event is one commit on top of what origin has, pushed without force. Git lets exactly one of
+two pushes win, so there is no lock and no server.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mlops.artefacts.files import parse_yaml, text_digest, to_yaml
+from mlops.artefacts.git import REMOTE, Git, GitError
+from mlops.artefacts.storage import REFSPEC as STORAGE_REFSPEC
+from mlops.artefacts.storage import StoredFile
+from mlops.errors import Misuse, Refused
+
+BRANCH = "registry"
+TIP = f"refs/mlops/{REMOTE}/{BRANCH}"
+SEEN = "refs/mlops/seen"
+REFSPECS = (
+    f"+refs/heads/{BRANCH}*:{TIP}*",
+    f"+refs/tags/v*:refs/mlops/{REMOTE}/tags/v*",
+    STORAGE_REFSPEC,
+)
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+class Lost(Exception):
+    """Somebody else's event came first; verify again."""
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """What a version is. Digests are sha256 but for `data`, which holds DVC's md5."""
+
+    version: str
+    created: str
+    by: str
+    run: str | None
+    commit: str
+    because: list[str]
+    contract: str
+    pipeline: str
+    environment_lock: str | None
+    data: dict[str, str]
+    files: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+
+    @property
+    def stored(self) -> tuple[StoredFile, ...]:
+        return tuple(StoredFile(**item) for item in self.files)
+
+    @property
+    def digests(self) -> set[tuple[str, str]]:
+        return {(item["path"], item["sha256"]) for item in self.files}
+
+
+@dataclass(frozen=True)
+class EnvironmentRecord:
+    """What is live in an environment since when, and on what evidence."""
+
+    environment: str
+    version: str
+    action: Literal["promote", "roll back"]
+    since: str
+    by: str
+    run: str | None
+    approved_by: str | None
+    reason: str | None
+    previous: str | None
+    model: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RetirementRecord:
+    version: str
+    since: str
+    by: str
+    run: str | None
+    reason: str
+
+
+Record = VersionRecord | EnvironmentRecord | RetirementRecord
+R = TypeVar("R", bound=Record)
+_KINDS: dict[str, type[Record]] = {
+    "versions": VersionRecord,
+    "environments": EnvironmentRecord,
+    "retired": RetirementRecord,
+}
+
+
+def order(version: str) -> tuple[int, ...]:
+    if not _VERSION.fullmatch(version):
+        raise Misuse(f"'{version}' is no version; a version looks like 1.4.0. See `mlops status`.")
+    return tuple(map(int, version.split(".")))
+
+
+def path_of(record: Record) -> str:
+    if isinstance(record, EnvironmentRecord):
+        return f"environments/{record.environment}.yaml"
+    return f"{'versions' if isinstance(record, VersionRecord) else 'retired'}/{record.version}.yaml"
+
+
+class Registry:
+    """The registry as origin has it at the last `fetch`."""
+
+    def __init__(self, root: Path) -> None:
+        self.git = Git(root)
+        self.tip: str | None = None
+
+    def fetch(self) -> Registry:
+        """Read origin's registry and storage; refuse one whose history was rewritten."""
+        self.git.fetch(*REFSPECS)
+        tip, seen = self.git.sha(TIP), self.git.sha(SEEN)
+        if seen and (tip is None or not self.git.ok("merge-base", "--is-ancestor", seen, tip)):
+            raise Refused(
+                "The branch registry on origin was rewritten or removed: it does not hold "
+                f"{seen[:12]}, which was seen before. Nothing in it is trusted. Find out who did "
+                f"it; `git push {REMOTE} {SEEN}:refs/heads/{BRANCH}` restores what was seen, if "
+                f"nothing was added since; if the new history is right, `git update-ref -d {SEEN}`."
+            )
+        self.tip = tip
+        paths = self.git("ls-tree", "-r", "--name-only", tip).splitlines() if tip else []
+        self.paths = frozenset(paths)
+        for tagged in self._tagged():
+            if f"versions/{tagged}.yaml" not in self.paths:
+                raise Refused(
+                    f"The tag v{tagged} says that {tagged} was registered, and the registry does "
+                    "not know it: the branch registry was rewritten. Restore it from a clone that "
+                    f"has `{SEEN}`."
+                )
+        if tip:
+            self.git("update-ref", SEEN, tip)
+        return self
+
+    def _tagged(self) -> list[str]:
+        prefix = f"refs/mlops/{REMOTE}/tags/v"
+        names = self.git("for-each-ref", "--format=%(refname)", prefix + "*").splitlines()
+        return [n.removeprefix(prefix) for n in names if _VERSION.fullmatch(n.removeprefix(prefix))]
+
+    @property
+    def versions(self) -> list[str]:
+        """All version numbers, oldest first."""
+        names = [p[9:-5] for p in self.paths if p.startswith("versions/") and p.endswith(".yaml")]
+        return sorted(names, key=order)
+
+    def _find(self, path: str, kind: type[R]) -> R | None:
+        if path not in self.paths:
+            return None
+        (record,) = _records(self.git, [(self.tip or "", path)])
+        return record if isinstance(record, kind) else None
+
+    def version(self, version: str) -> VersionRecord:
+        """The record of a version, checked against its tag."""
+        order(version)
+        path = f"versions/{version}.yaml"
+        record = self._find(path, VersionRecord)
+        if record is None:
+            known = ", ".join(self.versions[-5:]) or "none"
+            raise Refused(f"There is no version {version}. The newest are: {known}.")
+        try:
+            tag = self.git("cat-file", "tag", f"refs/mlops/{REMOTE}/tags/v{version}")
+        except GitError:
+            tag = "none"
+        told = text_digest(self.git.show(self.tip or "", path))
+        if f"record {told}" not in tag or f"object {record.commit}" not in tag:
+            raise Refused(
+                f"The record of {version} is not the one that its tag v{version} was made for: one "
+                f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
+            )
+        return record
+
+    def live(self, environment: str) -> EnvironmentRecord | None:
+        return self._find(f"environments/{environment}.yaml", EnvironmentRecord)
+
+    def retirement(self, version: str) -> RetirementRecord | None:
+        return self._find(f"retired/{version}.yaml", RetirementRecord)
+
+    def history(self, environment: str | None = None) -> list[Record]:
+        """Every event, oldest first; with an environment, the events of that environment."""
+        if self.tip is None:
+            return []
+        only = [f"environments/{environment}.yaml"] if environment else []
+        log = self.git(
+            "log", "--reverse", "--topo-order", "--diff-filter=AM", "--name-only",
+            "--format=%x01%H", self.tip, "--", *only,
+        )  # fmt: skip
+        places = []
+        for chunk in log.split("\x01")[1:]:
+            commit, *paths = chunk.split()
+            places += [(commit, path) for path in paths]
+        return _records(self.git, places)
+
+    def write(self, record: Record, subject: str, tag: tuple[str, str] | None = None) -> None:
+        """Add one event on origin, whole or not at all. Raises Lost if another came first.
+
+        `tag` is (name, commit): an annotated tag on the code, pushed in the same transaction.
+        """
+        text = to_yaml(asdict(record))
+        blob = self.git("hash-object", "-w", "--stdin", stdin=text)
+        with tempfile.TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": f"{folder}/index"}
+            if self.tip:
+                self.git("read-tree", self.tip, env=index)
+            entry = f"100644,{blob},{path_of(record)}"
+            self.git("update-index", "--add", "--cacheinfo", entry, env=index)
+            tree = self.git("write-tree", env=index)
+        parents = ["-p", self.tip] if self.tip else []
+        commit = self.git("commit-tree", tree, *parents, "-m", subject)
+        updates = [f"{commit}:refs/heads/{BRANCH}"]
+        if tag:
+            name, target = tag
+            stamp = self.git("var", "GIT_COMMITTER_IDENT")
+            body = (
+                f"object {target}\ntype commit\ntag {name}\ntagger {stamp}\n\n"
+                f"{subject}\n\nrecord {text_digest(text)}\n"
+            )
+            updates.append(f"{self.git('mktag', stdin=body)}:refs/tags/{name}")
+        try:
+            self.git("push", "--quiet", "--atomic", REMOTE, *updates)
+        except GitError as error:
+            raise Lost(str(error)) from None
+        self.git("update-ref", SEEN, commit)
+
+
+def _records(git: Git, places: list[tuple[str, str]]) -> list[Record]:
+    records: list[Record] = []
+    texts = git.blobs([f"{commit}:{path}" for commit, path in places]) if places else []
+    for (_, path), text in zip(places, texts, strict=True):
+        kind = _KINDS.get(path.partition("/")[0])
+        if kind is None or text is None:
+            raise Refused(f"The registry holds {path}, which no command writes; look at its log.")
+        value = parse_yaml(text, f"registry:{path}")
+        if set(value) != {field.name for field in fields(kind)}:
+            raise Refused(f"registry:{path} does not hold the fields of a record; it was edited.")
+        record = kind(**value)
+        if path_of(record) != path:
+            raise Refused(f"registry:{path} is the record of something else; it was edited.")
+        records.append(record)
+    return records

@@ -1,0 +1,58 @@
+"""Version numbers follow the contract (semantic versioning 2.0.0 for a model)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops.artefacts.contract import compare, parse_contract
+from mlops.artefacts.git import Git
+from mlops.artefacts.lock import parse_lock
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a version is made from, as texts of one commit."""
+
+    contract: str
+    lock: str
+    environment: str | None
+
+    @classmethod
+    def at(cls, git: Git, commit: str) -> Source:
+        return cls(
+            git.show(commit, "contract.yaml"),
+            git.show(commit, "dvc.lock"),
+            git.blobs([f"{commit}:uv.lock"])[0],
+        )
+
+    def same_as(self, other: Source) -> bool:
+        """Whether the pipeline read and wrote the same, under the same contract."""
+        return (self.contract, self.lock) == (other.contract, other.lock)
+
+
+def next_version(newest: str | None, old: Source | None, new: Source) -> tuple[str, list[str]]:
+    """The number of a new version, and why.
+
+    Major when a consumer would break, minor when code, parameters or the environment changed,
+    patch when only data did.
+    """
+    if newest is None or old is None:
+        return "1.0.0", ["the first version"]
+    major, minor, patch = map(int, newest.split("."))
+    change, why = compare(parse_contract(old.contract), parse_contract(new.contract))
+    if change == "breaking":
+        return f"{major + 1}.0.0", why
+    before, after = parse_lock(old.lock), parse_lock(new.lock)
+    if before.params != after.params:
+        why.append("parameters changed")
+    if _code(before.deps) != _code(after.deps):
+        why.append("code changed")
+    if old.environment != new.environment:
+        why.append("the locked environment changed")
+    if why:
+        return f"{major}.{minor + 1}.0", why
+    return f"{major}.{minor}.{patch + 1}", ["only data changed"]
+
+
+def _code(deps: dict[str, str]) -> dict[str, str]:
+    return {path: md5 for path, md5 in deps.items() if path.startswith("src/")}

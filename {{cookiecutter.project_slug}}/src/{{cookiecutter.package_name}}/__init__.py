@@ -1,0 +1,1 @@
+"""The team's model: load, split, features, train, baseline."""
