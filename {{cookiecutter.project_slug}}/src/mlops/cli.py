@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("setup", _setup, "get this clone ready: storage, data, hooks")
-    add("run", _run, "run the pipeline: check, split, train, evaluate, card")
+    run = add("run", _run, "run the pipeline: check, split, train, evaluate, card")
+    run.add_argument("stage", nargs="*", help="only up to this stage")
     add("push", _push, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
@@ -95,19 +96,23 @@ def _enter_project() -> None:
 def _setup(_: Any) -> None:
     from mlops.artefacts.storage import Storage
 
-    Storage(ROOT).set_up()
+    storage = Storage(ROOT)
+    with storage.git.alone():
+        storage.set_up()
 
 
-def _run(_: Any) -> int:
+def _run(arguments: Any) -> int:
     from mlops.artefacts.storage import reproduce
 
-    return reproduce(ROOT)
+    return reproduce(ROOT, *arguments.stage)
 
 
 def _push(_: Any) -> None:
     from mlops.artefacts.storage import Storage
 
-    Storage(ROOT).push()
+    storage = Storage(ROOT)
+    with storage.git.alone():
+        storage.push()
 
 
 def _stage(arguments: Any) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess  # nosec B404
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from mlops.errors import Refused, Undecided
 
 REMOTE = "origin"
 
 
-class GitError(Exception):
-    """Git said no; the text is its last words."""
+class GitError(Undecided):
+    """Git failed; the text is its last words."""
 
 
 class Git:
@@ -39,7 +42,8 @@ class Git:
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
         )
         if done.returncode:
-            raise GitError(done.stderr.decode("utf-8", "replace").strip()[-800:])
+            words = done.stderr.decode("utf-8", "replace").strip()[-800:]
+            raise GitError(f"`git {args[0]}` failed: {words}")
         return done.stdout
 
     def ok(self, *args: str) -> bool:
@@ -55,6 +59,16 @@ class Git:
             return self("rev-parse", "--verify", "--quiet", name + "^{commit}")
         except GitError:
             return None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One command at a time in this clone. The lock falls with the process that holds it."""
+        folder = self.root / self("rev-parse", "--git-common-dir")
+        try:
+            with FileLock(folder / "mlops.lock", timeout=600):
+                yield
+        except Timeout:
+            raise Undecided("Another mlops command has held this clone for 10 minutes.") from None
 
     def has_remote(self) -> bool:
         return REMOTE in self("remote").split()

@@ -31,6 +31,7 @@ class Champion:
 
     version: str
     model: Path
+    contract: Contract
 
 
 class Sampling(Strict):
@@ -76,12 +77,15 @@ class Evidence:
     @cached_property
     def scores(self) -> Mapping[str, NDArray[np.float64]]:
         """Probabilities on the test rows by candidate, baseline and, if there is one, champion."""
-        paths = {CANDIDATE: self.root / MODEL, RULE: self.root / BASELINE}
+        models = {
+            CANDIDATE: (self.root / MODEL, self.contract),
+            RULE: (self.root / BASELINE, self.contract),
+        }
         if self.champion:
-            paths[CHAMPION] = self.champion.model
+            models[CHAMPION] = (self.champion.model, self.champion.contract)
         return {
-            name: probabilities(load_model(path), self.rows, self.contract, name)
-            for name, path in paths.items()
+            name: probabilities(load_model(path), self.rows, contract, name)
+            for name, (path, contract) in models.items()
         }
 
     @cached_property

@@ -59,6 +59,17 @@ class Verdict:
         said = "No: the model may not" if self.decision == "no" else "Undecided: the model does not"
         return f"{said} enter {where}. {self.objections[0]}."
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the registry keeps as evidence."""
+        findings = [
+            f"{answer.check}: {finding.subject + ': ' if finding.subject else ''}{finding.message}"
+            for answer in self.answers
+            for finding in answer.findings
+        ]
+        kept = ("environment", "decision", "policy", "champion")
+        return {name: getattr(self, name) for name in kept} | {"findings": findings}
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"sentence": self.sentence}
 

@@ -38,6 +38,7 @@ def card(root: Path) -> None:
 def _text(root: Path, report: dict[str, Any]) -> str:
     contract = read_contract(root)
     train = pd.read_parquet(root / "data/split/train.parquet", columns=list(contract.key))
+    tested = _period(pd.read_parquet(root / PREDICTIONS), contract.time)
     packages = ("scikit-learn", "pandas", "numpy", "skops")
     lines = [
         f"# Model card: {contract.name}",
@@ -51,8 +52,7 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         "## Data",
         "",
         f"- Trained on {len(train):,} rows{_period(train, contract.time)}.",
-        f"- Tested on {report['rows']:,} rows{_period(pd.read_parquet(root / PREDICTIONS), contract.time)}"
-        " that it never saw.",
+        f"- Tested on {report['rows']:,} rows{tested} that it never saw.",
         f"- {contract.target.description} This holds for {report['share']:.1%} of the test rows.",
         "",
         "## How good it is",

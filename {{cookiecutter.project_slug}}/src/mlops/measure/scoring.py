@@ -34,6 +34,11 @@ def truth(rows: pd.DataFrame, contract: Contract) -> NDArray[np.bool_]:
 
 def probabilities(model: Model, rows: pd.DataFrame, contract: Contract, name: str) -> Floats:
     """The probability of the event for each row, shape (n,), checked against the contract."""
+    if absent := [column for column in contract.features if column not in rows]:
+        raise Refused(
+            f"The {name} needs the columns {', '.join(absent)}, which the test set lacks. Keep "
+            "them in contract.yaml with `feature: false` until no live model needs them."
+        )
     try:
         scores = np.asarray(model.predict_proba(rows[contract.features]), dtype=float)
     except Exception as error:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from mlops.artefacts.files import parse_yaml, text_digest, to_yaml
 from mlops.artefacts.git import REMOTE, Git, GitError
+from mlops.artefacts.model import MODEL
 from mlops.artefacts.storage import REFSPEC as STORAGE_REFSPEC
 from mlops.artefacts.storage import StoredFile
 from mlops.errors import Misuse, Refused
@@ -60,8 +61,9 @@ class VersionRecord:
         return tuple(StoredFile(**item) for item in self.files)
 
     @property
-    def digests(self) -> set[tuple[str, str]]:
-        return {(item["path"], item["sha256"]) for item in self.files}
+    def model(self) -> str:
+        """The digest that the environments agree on."""
+        return next(file.sha256 for file in self.stored if file.path == MODEL)
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,22 @@ class Registry:
                 f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
             )
         return record
+
+    def usable(self, version: str) -> VersionRecord:
+        """The record of a version that was not retired."""
+        record = self.version(version)
+        if gone := self.retirement(version):
+            raise Refused(f"{version} was retired on {gone.since} by {gone.by}: {gone.reason}")
+        return record
+
+    def made_from(self, contract: str, pipeline: str) -> str | None:
+        """The newest version with these digests, if there is one."""
+        paths = [(self.tip or "", f"versions/{version}.yaml") for version in self.versions]
+        for record in reversed(_records(self.git, paths)):
+            assert isinstance(record, VersionRecord)  # nosec B101
+            if (record.contract, record.pipeline) == (contract, pipeline):
+                return self.version(record.version).version
+        return None
 
     def live(self, environment: str) -> EnvironmentRecord | None:
         return self._find(f"environments/{environment}.yaml", EnvironmentRecord)

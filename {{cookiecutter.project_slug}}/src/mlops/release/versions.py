@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops.artefacts.contract import compare, parse_contract
+from mlops.artefacts.files import read_text
 from mlops.artefacts.git import Git
 from mlops.artefacts.lock import parse_lock
 
@@ -25,9 +27,9 @@ class Source:
             git.blobs([f"{commit}:uv.lock"])[0],
         )
 
-    def same_as(self, other: Source) -> bool:
-        """Whether the pipeline read and wrote the same, under the same contract."""
-        return (self.contract, self.lock) == (other.contract, other.lock)
+    @classmethod
+    def in_work_tree(cls, root: Path) -> Source:
+        return cls(read_text(root / "contract.yaml"), read_text(root / "dvc.lock"), None)
 
 
 def next_version(newest: str | None, old: Source | None, new: Source) -> tuple[str, list[str]]:

@@ -107,7 +107,7 @@ def _why(record: Record) -> str:
         return "; ".join(record.because)
     if isinstance(record, RetirementRecord):
         return record.reason
-    return record.reason or record.evidence.get("decision", "")
+    return record.reason or f"gate: {record.evidence.get('decision')}"
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
