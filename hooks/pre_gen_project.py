@@ -82,7 +82,9 @@ def wrong_owner(owner: str) -> "str | None":
 
 
 def main() -> None:
-    reasons = [wrong_text(key, ANSWERS[key]) for key in ("project_name", "description", "author_name")]
+    reasons = [
+        wrong_text(key, ANSWERS[key]) for key in ("project_name", "description", "author_name")
+    ]
     reasons += [
         wrong_slug(ANSWERS["project_slug"]),
         wrong_package(ANSWERS["package_name"]),

@@ -64,7 +64,9 @@ class Project:
         print(f"[{time.monotonic() - self.start:4.0f} s] {text}", flush=True)
 
     def run(self, *command: str, expect: tuple[int, ...] = (0,)) -> str:
-        print(f"         $ {' '.join(command) if len(command[-1]) < 80 else command[0]}", flush=True)
+        print(
+            f"         $ {' '.join(command) if len(command[-1]) < 80 else command[0]}", flush=True
+        )
         done = subprocess.run(
             command, cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True
         )

@@ -1,0 +1,115 @@
+"""Which files a project gets: exactly these, and nothing that was forgotten to be rendered."""
+
+import json
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from conftest import TEMPLATE, Project, bake
+
+SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
+DATA = {f"data/raw/2013-{m:02d}.parquet" for m in range(1, 9)}
+COMING = {f"data/incoming/2013-{m:02d}.parquet" for m in range(9, 13)}
+TEXT = {
+    *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", ".pre-commit-config.yaml"),
+    *("LICENSE", "README.md", "contract.yaml", "dvc.yaml", "gates.yaml", "params.yaml"),
+    *("pyproject.toml", "model-types.txt", "data/.gitignore", "data/README.md"),
+    "docs/model-card-words.md",
+}
+MADE = {"uv.lock", "data/raw.dvc"}  # by the hook
+
+
+def files(root: Path) -> set[str]:
+    found = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    return {path for path in found if not path.startswith((".git/", ".venv/", ".dvc-storage/"))}
+
+
+def machinery() -> set[str]:
+    """What is copied as it stands: machinery and its tests."""
+    folders = ("src/mlops", "tests/mlops")
+    return {
+        str(path.relative_to(SOURCE))
+        for folder in folders
+        for path in (SOURCE / folder).rglob("*")
+        if path.suffix in (".py", ".txt")
+    }
+
+
+def test_a_project_has_exactly_these_files(tmp_path: Path) -> None:
+    root = bake(tmp_path, hooks=False)
+    team = {
+        *(f"src/late_flights/{n}.py" for n in ("__init__", "load", "split", "features", "train")),
+        "src/late_flights/baseline.py",
+        *(f"tests/test_{n}.py" for n in ("load", "split", "features", "train", "baseline")),
+        "tests/conftest.py",
+    }
+    assert files(root) == TEXT | DATA | COMING | team | machinery()
+
+
+def test_git_holds_all_but_the_raw_data(baked: Project) -> None:
+    tracked = set(baked.git("ls-files").splitlines())
+    assert tracked == (files(baked.root) & tracked)
+    assert tracked >= TEXT | MADE | COMING | machinery()
+    assert not tracked & DATA
+    assert baked.git("status", "--porcelain") == ""
+
+
+def test_every_copy_pattern_matches_a_file() -> None:
+    answers = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+    paths = [str(p.relative_to(SOURCE)) for p in SOURCE.rglob("*") if p.is_file()]
+    for pattern in answers["_copy_without_render"]:
+        assert any(fnmatch(path, pattern) for path in paths), pattern
+
+
+def test_copied_files_hold_no_jinja() -> None:
+    answers = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+    for path in SOURCE.rglob("*"):
+        name = str(path.relative_to(SOURCE))
+        copied = any(fnmatch(name, p) for p in answers["_copy_without_render"])
+        if path.is_file() and copied and path.suffix != ".parquet":
+            assert "cookiecutter" not in path.read_text(encoding="utf-8"), name
+
+
+def test_nothing_stays_unrendered(tmp_path: Path) -> None:
+    for path in bake(tmp_path, hooks=False).rglob("*"):
+        assert "cookiecutter" not in path.name
+        if path.is_file() and path.suffix != ".parquet":
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\{\{ ?cookiecutter|\{%", text), path
+
+
+def test_no_file_is_empty_or_ends_ragged(tmp_path: Path) -> None:
+    for path in bake(tmp_path, hooks=False).rglob("*"):
+        if path.is_file() and path.suffix != ".parquet":
+            text = path.read_text(encoding="utf-8")
+            assert text.endswith("\n"), path
+            assert not text.endswith("\n\n"), path
+            assert "\n\n\n\n" not in text, path
+
+
+@pytest.mark.parametrize("folder", [SOURCE, TEMPLATE / "hooks", TEMPLATE / "docs"])
+def test_no_tracked_file_names_a_package_registry(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".yaml", ".txt"):
+            assert "simple/" not in path.read_text(encoding="utf-8"), path
+
+
+def test_machinery_imports_point_downward() -> None:
+    order = ["artefacts", "measure", "gate", "release", "cli"]
+    for path in (SOURCE / "src/mlops").rglob("*.py"):
+        room = path.relative_to(SOURCE / "src/mlops").parts[0].removesuffix(".py")
+        if room not in order:
+            continue
+        for imported in re.findall(r"(?:from|import) mlops\.(\w+)", path.read_text()):
+            if imported in order:
+                assert order.index(imported) <= order.index(room), f"{path} imports {imported}"
+
+
+def test_team_and_machinery_do_not_import_each_other() -> None:
+    for path in (SOURCE / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "mlops" in path.parts:
+            assert "late_flights" not in text, path
+        else:
+            assert not re.search(r"^\s*(from|import) mlops", text, re.M), path

@@ -1,0 +1,63 @@
+"""The generated project's own checks are green on the first day."""
+
+import pytest
+from conftest import Project, bake
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("generated")]
+
+
+def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
+    said = project.run("pytest", "-q", "-p", "no:cacheprovider").stdout
+    assert "Required test coverage of 85% reached" in said
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["bandit", "--quiet", "--recursive", "src"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_its_linters_are_silent(tool: list[str], project: Project) -> None:
+    project.run(*tool)
+
+
+def test_pre_commit_runs_the_same_tools(baked: Project) -> None:
+    said = baked.run("pre-commit", "run", "--all-files").stdout
+    assert said.count("Passed") == 4
+    assert "Skipped" not in said
+
+
+def test_pre_commit_stops_a_bad_line(project: Project) -> None:
+    path = project.root / "src/late_flights/load.py"
+    path.write_text(path.read_text() + "\n\ndef risky(text):\n    return eval(text)\n")
+    project.git("add", "--all")
+    done = project.run("git", "commit", "-m", "Try", expect=None)
+    assert done.returncode != 0
+    assert "B307" in done.stdout + done.stderr
+
+
+def test_other_answers_give_a_project_that_works(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Another name, package and text; the whole of it, from generation to a verdict."""
+    root = bake(
+        tmp_path_factory.mktemp("other"),
+        project_name="Опоздания «рейсов» \U0001f6eb",
+        project_slug="delays",
+        package_name="delays",
+        description="Will it be late? # \"yes\": 'no' \\ & <b>",
+        author_name="Zoë O'Neil",
+        license="Proprietary",
+    )
+    project = Project(root, root / ".venv")
+    project.mlops("run")
+    verdict = project.ask("gate")
+    assert verdict["decision"] == "yes"
+    card = (root / "reports/model-card.md").read_text(encoding="utf-8")
+    assert "Опоздания «рейсов» \U0001f6eb" in card
+    project.run("ruff", "check")
+    project.run("pytest", "-q", "--no-cov", "-p", "no:cacheprovider", "tests/test_train.py")
