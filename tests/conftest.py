@@ -99,15 +99,14 @@ class Project:
 
 
 def copy(project: Project, folder: Path) -> Project:
-    """The project with its origin, elsewhere; its storage is attached again when needed."""
-    ignored = shutil.ignore_patterns(".venv", ".dvc-storage", "*_cache")
+    """The project with its origin, elsewhere; its storage attaches itself there."""
+    ignored = shutil.ignore_patterns(".venv", "*_cache")
     root = folder / project.root.name
     shutil.copytree(project.root, root, ignore=ignored)
     made = Project(root, project.venv)
     if project.origin.exists():
         shutil.copytree(project.origin, made.origin)
         made.git("remote", "set-url", "origin", str(made.origin))
-    made.git("worktree", "prune")
     return made
 
 

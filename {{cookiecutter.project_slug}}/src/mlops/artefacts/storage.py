@@ -79,7 +79,15 @@ class Storage:
 
     def attach(self) -> None:
         """Make sure that the embedded storage has its branch and its work tree here."""
-        if not self.embedded or (self.root / FOLDER / ".git").exists():
+        if not self.embedded:
+            return
+        link = (self.root / FOLDER / ".git").resolve()
+        if link.exists():
+            common = (self.root / self.git("rev-parse", "--git-common-dir")).resolve()
+            for ours in common.glob(f"worktrees/*{BRANCH}"):
+                # In a project that was moved or copied, the two still name the old place.
+                (ours / "gitdir").write_text(f"{link}\n")
+                link.write_text(f"gitdir: {ours}\n")
             return
         self.git("worktree", "prune")
         if not self.git.sha(f"refs/heads/{BRANCH}"):
