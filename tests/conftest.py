@@ -82,7 +82,7 @@ class Project:
 
     def commit(self, message: str) -> None:
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--no-verify", "-m", message)
+        self.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
         self.git("push", "--quiet", "origin", "main")
 
     def edit(self, path: str, old: str, new: str) -> None:

@@ -87,7 +87,8 @@ def seal(path: Path) -> None:
             old = node["file"]
             node["file"] = files.setdefault(old, f"{len(files):05d}{Path(old).suffix}")
         if node.get("__class__") == "_BinMapper":
-            node["content"]["content"]["n_threads"]["content"] = "1"
+            # Small integers are shared objects: this 1 must not be the 2 of some other place.
+            node["content"]["content"]["n_threads"] |= {"content": "1", "__id__": -1}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         body = json.dumps(schema, sort_keys=True, indent=1).encode()
