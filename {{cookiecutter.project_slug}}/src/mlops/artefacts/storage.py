@@ -107,7 +107,8 @@ class Storage:
             return
         self.attach()
         # What a killed process may have left: we are alone, so nobody else holds it.
-        Path(self.tree("rev-parse", "--git-path", "index.lock")).unlink(missing_ok=True)
+        lock = self.tree.root / self.tree("rev-parse", "--git-path", "index.lock")
+        lock.unlink(missing_ok=True)
         self.tree.ok("rebase", "--abort")
         self._commit_new()
         if not self.git.has_remote():
