@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_a_project_has_exactly_these_files(tmp_path: Path) -> None:
     assert files(root) == TEXT | DATA | COMING | team | machinery()
 
 
+def test_the_template_itself_holds_all_of_them() -> None:
+    """The project's .gitignore files act on the template too: such files need `git add -f`."""
+    listed = ["git", "ls-files", "-z", "--", SOURCE.name]
+    said = subprocess.run(listed, cwd=TEMPLATE, capture_output=True, text=True, check=True).stdout
+    tracked = {name.removeprefix(f"{SOURCE.name}/") for name in said.split("\0") if name}
+    assert tracked >= TEXT | DATA | COMING | machinery()
+
+
 def test_git_holds_all_but_the_raw_data(baked: Project) -> None:
     tracked = set(baked.git("ls-files").splitlines())
     assert tracked == (files(baked.root) & tracked)
@@ -88,7 +97,7 @@ def test_no_file_is_empty_or_ends_ragged(tmp_path: Path) -> None:
             assert "\n\n\n\n" not in text, path
 
 
-@pytest.mark.parametrize("folder", [SOURCE, TEMPLATE / "hooks", TEMPLATE / "docs"])
+@pytest.mark.parametrize("folder", [SOURCE, TEMPLATE / "hooks", TEMPLATE / "scripts"])
 def test_no_tracked_file_names_a_package_registry(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix in (".py", ".md", ".toml", ".yaml", ".txt"):
