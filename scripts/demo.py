@@ -102,6 +102,9 @@ def generate(folder: Path) -> Project:
     folder.mkdir(parents=True)
     made = cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder))
     project = Project(Path(made))
+    if not subprocess.run(["git", "config", "user.email"], capture_output=True).stdout:
+        project.git("config", "user.name", "You")
+        project.git("config", "user.email", "you@example.com")
     project.git("init", "--quiet", "--bare", "-b", "main", "../origin.git")
     project.git("remote", "add", "origin", "../origin.git")
     project.git("push", "--quiet", "-u", "origin", "main", "dvc-storage")
