@@ -185,4 +185,6 @@ def _move(arguments: Any) -> None:
     from mlops.artefacts.storage import Storage
     from mlops.gate.policy import environments
 
-    Storage(ROOT).move(arguments.url, environments(ROOT))
+    storage = Storage(ROOT)
+    with storage.git.alone():
+        storage.move(arguments.url, environments(ROOT))

@@ -146,37 +146,42 @@ def violations(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:
     shape = ["column", "fault", "rows", "first_row", "example"]
     try:
         schema(contract).validate(rows.reset_index(drop=True), lazy=True)
+        return pd.DataFrame(columns=shape)
     except pa.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-        cases["column"] = cases["column"].where(
-            cases["schema_context"] == "Column", cases["failure_case"].astype(str)
+    # A check of a range stumbles over text; that the text is there is a fault of its own.
+    cases = cases[~cases["failure_case"].astype(str).str.startswith("TypeError(")]
+    cases["fault"] = [_fault(str(check)) for check in cases["check"]]
+    cases["column"] = cases["column"].where(
+        cases["schema_context"] == "Column", cases["failure_case"].astype(str)
+    )
+    cases.loc[cases["fault"] == _TWICE, "column"] = ", ".join(contract.key)
+    found = [
+        (
+            column,
+            fault,
+            max(part["index"].nunique(), 1),
+            part["index"].min(),
+            str(part["failure_case"].iloc[0]),
         )
-        twice = cases["check"].astype(str).str.contains("unique")
-        cases.loc[twice, "column"] = ", ".join(contract.key)
-        groups = cases.groupby(["column", "check"], sort=False, dropna=False)
-        return pd.DataFrame(
-            [
-                (
-                    column,
-                    _FAULTS.get(str(check), str(check)),
-                    # A key of k columns that stands twice is k cases a row.
-                    max(part["index"].nunique(), 1),
-                    part["index"].min(),
-                    part["failure_case"].iloc[0],
-                )
-                for (column, check), part in groups
-            ],
-            columns=shape,
-        )
-    return pd.DataFrame(columns=shape)
+        for (column, fault), part in cases.groupby(["column", "fault"], sort=False)
+    ]
+    return pd.DataFrame(found, columns=shape)
 
 
+_TWICE = "the key stands more than once"
 _FAULTS = {
     "not_nullable": "missing where a value is needed",
     "column_in_schema": "not in the contract",
     "column_in_dataframe": "column is absent",
-    "multiple_fields_uniqueness": "the key stands more than once",
+    "multiple_fields_uniqueness": _TWICE,
+    "coerce_dtype": "not of the contract's type",
+    "dtype": "not of the contract's type",
 }
+
+
+def _fault(check: str) -> str:
+    return _FAULTS.get(check.partition("(")[0], check)
 
 
 def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlops.artefacts.files import digest, parse_yaml, read_text
 from mlops.errors import Refused
 
+TRAIN = "data/split/train.parquet"
 TEST = "data/split/test.parquet"
 
 

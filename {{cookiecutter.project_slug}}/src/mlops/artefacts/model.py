@@ -121,7 +121,10 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
             if sum(item.file_size for item in archive.infolist()) > _MOST_BYTES:
                 raise Refused(f"{path} unpacks to more than 2 GB and is not opened.")
             members = {name: archive.read(name) for name in archive.namelist()}
-        return content, json.loads(members["schema.json"]), members
+        schema = json.loads(members["schema.json"])
+        for node in _nodes(schema):
+            members[node.get("file", "schema.json")]  # every file that it names must be there
+        return content, schema, members
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
         raise Refused(
             f"{path} is not a whole skops file ({error}). Run `uv run mlops run` to make it again."

@@ -11,6 +11,7 @@ import os
 import subprocess  # nosec B404
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -243,6 +244,7 @@ class Storage:
 
     def move(self, url: str, environments: Iterable[str]) -> None:
         """Copy every object to `url`/ENVIRONMENT and point the remotes there."""
+        self.sync()
         for environment in environments:
             old = self.odb(environment)
             oids = list(old.all()) if old.fs.exists(old.path) else []
@@ -266,7 +268,9 @@ def dvc(*args: str) -> int:
 
 
 def must(*args: str) -> None:
-    if dvc(*args):
+    with redirect_stdout(sys.stderr):  # what a command prints is its own answer, often JSON
+        failed = dvc(*args)
+    if failed:
         raise Refused(f"`dvc {' '.join(args)}` failed; its message stands above.")
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops.artefacts.contract import read_contract
+from mlops.artefacts.contract import Contract, read_contract
 from mlops.artefacts.files import digest, read_text, write_whole
-from mlops.artefacts.lock import TEST
+from mlops.artefacts.lock import TEST, TRAIN
 from mlops.artefacts.model import MODEL
 from mlops.measure.evaluate import METRICS_FILE, PREDICTIONS
 from mlops.measure.metrics import METRICS, Floats
@@ -37,8 +37,7 @@ def card(root: Path) -> None:
 
 def _text(root: Path, report: dict[str, Any]) -> str:
     contract = read_contract(root)
-    train = pd.read_parquet(root / "data/split/train.parquet", columns=list(contract.key))
-    tested = _period(pd.read_parquet(root / PREDICTIONS), contract.time)
+    trained, tested = (_extent(root / path, contract) for path in (TRAIN, TEST))
     packages = ("scikit-learn", "pandas", "numpy", "skops")
     lines = [
         f"# Model card: {contract.name}",
@@ -51,8 +50,8 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"- Trained on {len(train):,} rows{_period(train, contract.time)}.",
-        f"- Tested on {report['rows']:,} rows{tested} that it never saw.",
+        f"- Trained on {trained}.",
+        f"- Tested on {tested} that it never saw.",
         f"- {contract.target.description} This holds for {report['share']:.1%} of the test rows.",
         "",
         "## How good it is",
@@ -96,11 +95,15 @@ def _text(root: Path, report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _period(rows: pd.DataFrame, time: str | None) -> str:
-    if time is None:
-        return ""
-    first, last = rows[time].min(), rows[time].max()
-    return f" from {first.day} {first:%B %Y} to {last.day} {last:%B %Y}"
+def _extent(path: Path, contract: Contract) -> str:
+    """How many rows a file has and, if the contract names a time, from when to when."""
+    time = contract.time
+    rows = pd.read_parquet(path, columns=[time or contract.key[0]])
+    said = f"{len(rows):,} rows"
+    if time:
+        first, last = rows[time].min(), rows[time].max()
+        said += f" from {first.day} {first:%B %Y} to {last.day} {last:%B %Y}"
+    return said
 
 
 def _interval(entry: dict[str, float]) -> str:

@@ -99,7 +99,9 @@ class _Worker:
         """Values of shape (metrics, models) under the current counts."""
         out = np.empty((len(metrics), len(self.rankings)))
         np.copyto(self.weights, self.counts)
-        means = iter((losses @ self.weights / len(self.weights)).reshape(-1, len(self.rankings)))
+        # A dot product a row, so that equal losses give equal means to the last bit.
+        averages = np.array([row @ self.weights for row in losses]) / len(self.weights)
+        means = iter(averages.reshape(-1, len(self.rankings)))
         for column, ranking in enumerate(self.rankings):
             tp, fp, scratch = self.curves[column]
             np.take(self.counts, ranking.order, out=self.drawn, mode="clip")

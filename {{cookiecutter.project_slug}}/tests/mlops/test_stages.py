@@ -1,0 +1,80 @@
+"""What the pipeline writes for people."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from parcels import Project
+
+
+def test_evaluate_writes_a_row_a_test_row(trained: Project) -> None:
+    table = pd.read_parquet(trained.root / "reports/predictions.parquet")
+    assert list(table) == ["number", "truth", "candidate", "baseline"]
+    assert table["number"].tolist() == trained.test_rows["number"].tolist()
+    assert table["candidate"].between(0, 1).all()
+
+
+def test_every_metric_comes_with_its_interval(trained: Project) -> None:
+    report = json.loads((trained.root / "reports/metrics.json").read_text())
+    assert set(report["metrics"]) == {"roc_auc", "average_precision", "brier_score", "log_loss"}
+    for entry in report["metrics"].values():
+        for estimate in entry.values():
+            assert estimate["low"] < estimate["value"] < estimate["high"]
+    assert set(report["slices"]["shop"]) == {"north", "south"}
+    assert "roc_auc" in report["slices"]["shop"]["north"]
+
+
+def test_a_slice_with_few_rows_gets_no_figure(trained: Project) -> None:
+    rows = trained.test_rows
+    trained.put_test_rows(rows.assign(shop=np.where(rows.index < 50, "north", "south")))
+    trained.mlops("evaluate")
+    report = json.loads((trained.root / "reports/metrics.json").read_text())
+    assert "roc_auc" not in report["slices"]["shop"]["north"]
+    trained.mlops("card")
+    assert "too few rows" in (trained.root / "reports/model-card.md").read_text()
+
+
+def test_the_card_says_what_a_reader_asks_for(trained: Project) -> None:
+    trained.mlops("card")
+    card = (trained.root / "reports/model-card.md").read_text()
+    for words in (
+        "# Model card: Parcels",
+        "## What it is for",
+        "that it never saw",
+        "ROC AUC | higher |",
+        "| shop | north |",
+        "sha256 `",
+    ):
+        assert words in card
+    assert "@example.com" not in card
+
+
+def test_cards_are_the_same_bytes_twice(trained: Project) -> None:
+    written = []
+    for _ in range(2):
+        trained.mlops("card")
+        plots = sorted((trained.root / "reports/plots").iterdir())
+        written.append([p.read_bytes() for p in [*plots, trained.root / "reports/model-card.md"]])
+    assert len(written[0]) == 4
+    assert written[0] == written[1]
+
+
+def test_a_test_set_of_one_class_is_refused(trained: Project) -> None:
+    trained.put_test_rows(trained.test_rows.query("broken"))
+    assert "one class only" in trained.mlops("evaluate", expect=1).err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda rows: rows.drop(columns="height"), "lacks the columns height"),
+        (lambda rows: rows.assign(broken=None), "rows without a label"),
+    ],
+)
+def test_rows_that_cannot_be_measured_on_are_refused(
+    spoil: object, why: str, trained: Project
+) -> None:
+    assert callable(spoil)
+    trained.put_test_rows(spoil(trained.test_rows))
+    assert why in trained.mlops("evaluate", expect=1).err

@@ -1,0 +1,70 @@
+"""No row changes side as data grows."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from {{ cookiecutter.package_name }} import split
+
+WINDOWS = {"holdout": [{"from": "2013-02-01", "until": "2013-03-01"}], "share": 0.25}
+
+
+@pytest.fixture(params=["by time", "by key"])
+def side(request: pytest.FixtureRequest, contract: dict[str, Any]) -> dict[str, Any]:
+    """The contract, with and without a time column."""
+    return contract if request.param == "by time" else contract | {"time": None}
+
+
+def test_a_row_keeps_its_side_as_data_grows(side: dict[str, Any], rows: pd.DataFrame) -> None:
+    alone = split.is_holdout(rows[:1500], side, WINDOWS)
+    grown = split.is_holdout(rows, side, WINDOWS)
+    assert (alone == grown[:1500]).all()
+    assert 0 < alone.sum() < len(alone)
+
+
+def test_a_row_keeps_its_side_in_another_order(side: dict[str, Any], rows: pd.DataFrame) -> None:
+    shuffled = rows.sample(frac=1, random_state=2)
+    there, here = (split.is_holdout(r, side, WINDOWS) for r in (shuffled, rows))
+    assert (there.sort_index() == here).all()
+
+
+def test_a_window_holds_its_first_moment_and_not_its_last() -> None:
+    times = pd.Series(pd.to_datetime(["2013-01-31T23:59", "2013-02-01T00:00", "2013-03-01T00:00"]))
+    assert split.in_windows(times, WINDOWS["holdout"]).tolist() == [False, True, False]
+
+
+def test_a_window_in_the_future_changes_nothing_now(
+    contract: dict[str, Any], rows: pd.DataFrame
+) -> None:
+    later = {"holdout": [*WINDOWS["holdout"], {"from": "2031-01-01", "until": "2031-02-01"}]}
+    now, then = (split.is_holdout(rows, contract, s) for s in (WINDOWS, later))
+    assert (now == then).all()
+
+
+def test_the_share_of_keys_is_about_what_was_asked(rows: pd.DataFrame) -> None:
+    keys = rows[["scheduled_departure", "carrier", "flight"]]
+    assert split.by_key(keys, 0.25).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_stage_writes_both_sides(
+    contract: dict[str, Any],
+    rows: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("contract.yaml").write_text(yaml.safe_dump(contract))
+    Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS}))
+    Path("data/raw").mkdir(parents=True)
+    rows.to_parquet("data/raw/a.parquet")
+    split.main()
+    sides = [pd.read_parquet(f"data/split/{name}.parquet") for name in ("train", "test")]
+    assert sum(map(len, sides)) == len(rows)
+    assert sides[1]["scheduled_departure"].dt.month.unique().tolist() == [2]
+
+    Path("params.yaml").write_text(yaml.safe_dump({"split": {"holdout": []}}))
+    with pytest.raises(SystemExit, match="The test set is empty"):
+        split.main()
