@@ -6,8 +6,8 @@ from conftest import Project, bake
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("generated")]
 
 
-def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
-    said = project.run("pytest", "-q", "-p", "no:cacheprovider").stdout
+def test_its_own_tests_pass_and_cover_its_code(baked: Project) -> None:
+    said = baked.run("pytest", "-q", "-p", "no:cacheprovider").stdout
     assert "Required test coverage of 85% reached" in said
 
 

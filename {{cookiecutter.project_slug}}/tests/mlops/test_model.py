@@ -211,10 +211,11 @@ def test_a_zip_bomb_is_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch)
         load_model(path)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_team_may_list_a_type(path: Path) -> None:
     rows = make_rows(200)
     inputs = rows[["height"]]
-    model = MLPClassifier(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=15000)
+    model = MLPClassifier(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=50)
     skops.io.dump(model.fit(inputs, rows["broken"]), path)
     with pytest.raises(Refused, match="types that nobody has reviewed") as refusal:
         load_model(path)

@@ -404,6 +404,12 @@ def test_a_moved_tag_is_refused(second: Project) -> None:
     assert "is not the one that its tag v1.1.0" in said.err
 
 
+def test_without_its_tag_a_version_is_refused(second: Project) -> None:
+    second.git("push", "--quiet", "origin", ":refs/tags/v1.1.0")
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    assert "is not the one that its tag v1.1.0 was made for" in said.err
+
+
 # Somebody else was first
 
 

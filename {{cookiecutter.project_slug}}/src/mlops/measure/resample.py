@@ -156,8 +156,8 @@ def measure(
 
     whole = _Worker(len(y), rankings)
     whole.counts[:] = 1
-    points = whole.evaluate(metrics, losses)
-    # Threads of BLAS below these threads would wait for each other.
+    # Threads of BLAS would change the last bits, and wait for the threads above them.
     with threadpool_limits(1), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        points = whole.evaluate(metrics, losses)
         draws = np.concatenate(list(pool.map(block, range(-(-resamples // _BLOCK)))))
     return Measured(tuple(metrics), tuple(scores), points, draws, confidence)

@@ -199,7 +199,7 @@ class Release:
                     return attempt()
                 except Lost as lost:
                     why = str(lost)
-                    _step("again: somebody else was first, or the push was refused")
+                    _step("again somebody else was first, or the push was refused")
         raise Undecided(f"The registry was not written, and nothing in it changed: {why}")
 
     def _fetched(self) -> Registry:
