@@ -20,7 +20,7 @@ lint: $(UV)
 	$(UV) run --quiet ruff format --check
 
 benchmark: $(UV)
-	$(UV) run --quiet benchmarks/run.py
+	$(UV) run --quiet --script benchmarks/run.py
 
 clean:
 	rm -rf .demo .tools .venv

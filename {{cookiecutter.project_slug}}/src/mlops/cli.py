@@ -1,7 +1,5 @@
 """The commands. Each reads its words, calls one function and prints what came of it."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -49,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON for machines")
         return command
 
-    add("setup", _setup, "get this clone ready: storage, data, hooks")
+    add("setup", _storage, "get this clone ready: storage, data, hooks")
     run = add("run", _run, "run the pipeline: check, split, train, evaluate, card")
     run.add_argument("stage", nargs="*", help="only up to this stage")
-    add("push", _push, "store data and models, so that other clones have them")
+    add("push", _storage, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
     add("register", _release, "make the committed model a version", reads=True)
@@ -66,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     retire = add("retire", _release, "say that a version may not be promoted any more", reads=True)
     retire.add_argument("version")
     retire.add_argument("--reason", required=True)
-    add("status", _status, "what is live in each environment", reads=True)
-    history = add("history", _history, "every event, or what was live on a day", reads=True)
+    add("status", _view, "what is live in each environment", reads=True)
+    history = add("history", _view, "every event, or what was live on a day", reads=True)
     history.add_argument("env", nargs="?")
     history.add_argument("--at", metavar="DATE", help="what was live then, e.g. 2026-03-31 (UTC)")
-    move = add("move-storage", _move, "move data and models to another DVC remote")
+    move = add("move-storage", _storage, "move data and models to another DVC remote")
     move.add_argument("url", help="s3://bucket/path, gs://, azure://, ssh:// or a folder")
     for stage, words in (
         ("check", "pipeline: does the raw data keep the contract?"),
@@ -93,26 +91,23 @@ def _enter_project() -> None:
     raise Misuse(f"{here} is not inside a project: no contract.yaml in it or above it.")
 
 
-def _setup(_: Any) -> None:
+def _storage(arguments: Any) -> None:
     from mlops.artefacts.storage import Storage
+    from mlops.gate.policy import environments
 
     storage = Storage(ROOT)
     with storage.git.alone():
-        storage.set_up()
+        {
+            "setup": lambda: storage.set_up(),
+            "push": lambda: storage.push(),
+            "move-storage": lambda: storage.move(arguments.url, environments(ROOT)),
+        }[arguments.command]()
 
 
 def _run(arguments: Any) -> int:
     from mlops.artefacts.storage import reproduce
 
     return reproduce(ROOT, *arguments.stage)
-
-
-def _push(_: Any) -> None:
-    from mlops.artefacts.storage import Storage
-
-    storage = Storage(ROOT)
-    with storage.git.alone():
-        storage.push()
 
 
 def _stage(arguments: Any) -> None:
@@ -169,22 +164,10 @@ def _release(arguments: Any) -> int:
     return verdict.status if verdict else 0
 
 
-def _status(arguments: Any) -> None:
+def _view(arguments: Any) -> None:
     from mlops.release import views
 
-    views.status(ROOT, arguments.json)
-
-
-def _history(arguments: Any) -> None:
-    from mlops.release import views
-
-    views.history(ROOT, arguments.env, arguments.at, arguments.json)
-
-
-def _move(arguments: Any) -> None:
-    from mlops.artefacts.storage import Storage
-    from mlops.gate.policy import environments
-
-    storage = Storage(ROOT)
-    with storage.git.alone():
-        storage.move(arguments.url, environments(ROOT))
+    if arguments.command == "status":
+        views.status(ROOT, arguments.json)
+    else:
+        views.history(ROOT, arguments.env, arguments.at, arguments.json)

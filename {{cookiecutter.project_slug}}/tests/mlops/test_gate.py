@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from mlops.artefacts.contract import read_contract
 from mlops.artefacts.files import read_text
-from mlops.artefacts.lock import TEST, read_lock
+from mlops.artefacts.lock import TEST, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL, seal
 from mlops.errors import Misuse, Refused
 from mlops.gate.checks import CHECKS, compare
@@ -115,7 +115,7 @@ def against(project: Project, champion: Any, margins: dict[str, float]) -> Verdi
     policy = replace(policy, settings=policy.settings | {"champion": settings})
     contract = read_contract(project.root)
     live = Champion("0.9.0", path, contract)
-    lock = read_lock(project.root)
+    lock = parse_lock(read_text(project.root / "dvc.lock"))
     return judge(policy, Evidence(project.root, contract, lock, live, policy.sampling))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -31,8 +32,8 @@ class Column(Strict):
     description: str
     unit: str | None = None
     nullable: bool = False
-    min: float | None = None
-    max: float | None = None
+    min: float = -inf
+    max: float = inf
     values: tuple[str, ...] | None = None
     max_missing: float = Field(default=1.0, ge=0, le=1)
     feature: bool = True
@@ -112,9 +113,9 @@ def schema(contract: Contract) -> pa.DataFrameSchema:
     columns = {}
     for name, column in contract.columns.items():
         checks = []
-        if column.min is not None:
+        if column.min > -inf:
             checks.append(pa.Check.ge(column.min, error=f"below {column.min:g}"))
-        if column.max is not None:
+        if column.max < inf:
             checks.append(pa.Check.le(column.max, error=f"above {column.max:g}"))
         if column.values is not None:
             checks.append(pa.Check.isin(column.values, error="not among the contract's values"))
@@ -156,13 +157,14 @@ def violations(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:
         cases["schema_context"] == "Column", cases["failure_case"].astype(str)
     )
     cases.loc[cases["fault"] == _TWICE, "column"] = ", ".join(contract.key)
+    personal = {name for name, about in contract.columns.items() if about.personal}
     found = [
         (
             column,
             fault,
             max(part["index"].nunique(), 1),
             part["index"].min(),
-            str(part["failure_case"].iloc[0]),
+            "(personal)" if column in personal else str(part["failure_case"].iloc[0]),
         )
         for (column, fault), part in cases.groupby(["column", "fault"], sort=False)
     ]
@@ -214,17 +216,12 @@ def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:
 
 
 def _narrower(before: Column, after: Column) -> bool:
-    infinity = float("inf")
     return (
         (before.nullable and not after.nullable)
-        or _or(after.min, -infinity) > _or(before.min, -infinity)
-        or _or(after.max, infinity) < _or(before.max, infinity)
+        or after.min > before.min
+        or after.max < before.max
         or (
             after.values is not None
             and (before.values is None or not set(before.values) <= set(after.values))
         )
     )
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value

@@ -1,7 +1,5 @@
 """Git by its plumbing commands: no work tree is touched."""
 
-from __future__ import annotations
-
 import os
 import subprocess  # nosec B404
 from collections.abc import Iterator, Mapping

@@ -1,11 +1,9 @@
 """dvc.lock: what the pipeline read and what it wrote."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.artefacts.files import digest, parse_yaml, read_text
+from mlops.artefacts.files import digest, parse_yaml
 from mlops.errors import Refused
 
 TRAIN = "data/split/train.parquet"
@@ -46,7 +44,3 @@ def parse_lock(text: str) -> Lock:
         for values in stage.get("params", {}).values():
             params |= values
     return Lock(outs, deps, params)
-
-
-def read_lock(root: Path) -> Lock:
-    return parse_lock(read_text(root / "dvc.lock"))

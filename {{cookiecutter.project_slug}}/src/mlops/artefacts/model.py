@@ -1,7 +1,5 @@
 """Model files: skops, made byte-stable when sealed, opened only if every type is listed."""
 
-from __future__ import annotations
-
 import io
 import json
 import warnings

@@ -4,8 +4,6 @@ The embedded default is a folder an environment in `.dvc-storage/`, a work tree 
 `dvc-storage`, published with Git. Any other DVC remote works by its URL alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess  # nosec B404
@@ -133,9 +131,7 @@ class Storage:
             return
         for _ in range(5):
             self.sync()
-            if not self.git.has_remote():
-                return
-            if self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
+            if not self.git.has_remote() or self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
                 return
             if self.git.ok("push", "--quiet", REMOTE, f"{BRANCH}:refs/heads/{BRANCH}"):
                 self.git("update-ref", REMOTE_BRANCH, BRANCH)
@@ -177,7 +173,14 @@ class Storage:
                     "the version is not whole. Restore the storage, or promote the version into "
                     f"{environment} again."
                 ) from None
-            self._same(file, environment, len(content), hashlib.sha256(content).hexdigest())
+            sha256 = hashlib.sha256(content).hexdigest()
+            if sha256 != file.sha256:
+                raise Refused(
+                    f"{file.path} in the storage of {environment} is not what was registered: "
+                    f"{len(content)} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
+                    f"{file.sha256[:12]} were. It was truncated or altered. Find the change with "
+                    f"`git log {BRANCH}` and restore the file from a good copy."
+                )
             target.write_bytes(content)
 
     def verify(self, files: Iterable[StoredFile], environment: str) -> None:
@@ -197,16 +200,6 @@ class Storage:
                 odb.add(str((folder / file.path).resolve()), localfs, file.md5)
         self.publish()
 
-    @staticmethod
-    def _same(file: StoredFile, environment: str, size: int, sha256: str) -> None:
-        if (size, sha256) != (file.size, file.sha256):
-            raise Refused(
-                f"{file.path} in the storage of {environment} is not what was registered: "
-                f"{size} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
-                f"{file.sha256[:12]} were. It was truncated or altered. Find the change with "
-                f"`git log {BRANCH}` and restore the file from a good copy."
-            )
-
     def _commit_new(self) -> None:
         """Commit whole new objects; refuse altered ones and what is too large for Git."""
         status = self.tree("status", "--porcelain", "-z", "--untracked-files=all")
@@ -219,9 +212,8 @@ class Storage:
         new = [entry[3:] for entry in entries]
         if not new:
             return
-        base = self.root / FOLDER
         for name in new:
-            path = base / name
+            path = self.tree.root / name
             if path.name.removesuffix(".dir") != digest(path, "md5")[2:]:
                 path.unlink()  # half a copy, left by a process that was killed
                 continue
@@ -231,7 +223,7 @@ class Storage:
                     f"files that large. Move the storage with {MOVE}, then "
                     f"`rm {FOLDER}/{name}`."
                 )
-        total = sum(item.stat().st_size for item in base.rglob("*") if item.is_file())
+        total = sum(item.stat().st_size for item in self.tree.root.rglob("*") if item.is_file())
         if total > LARGEST_TOTAL:
             raise Refused(
                 f"The embedded storage has {total / 1e9:.1f} GB, more than a Git branch should "

@@ -42,25 +42,18 @@ class Sampling(Strict):
     seed: int = Field(default=0, ge=0)
 
 
+@dataclass
 class Evidence:
     """The candidate's files in `root`, and what follows from them.
 
     A property that cannot be had raises Refused; the check that asked for it then refuses.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        contract: Contract,
-        lock: Lock,
-        champion: Champion | None,
-        sampling: Sampling,
-    ) -> None:
-        self.root = root
-        self.contract = contract
-        self.lock = lock
-        self.champion = champion
-        self.sampling = sampling
+    root: Path
+    contract: Contract
+    lock: Lock
+    champion: Champion | None
+    sampling: Sampling
 
     @cached_property
     def lock_differences(self) -> list[str]:

@@ -1,7 +1,5 @@
 """gates.yaml: what a model must prove before it enters an environment."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +35,24 @@ def parse_policy(text: str, environment: str, name: str = "gates.yaml") -> Polic
     if environment not in file.environments:
         known = ", ".join(file.environments)
         raise Misuse(f"There is no environment '{environment}' in {name}. There are: {known}.")
-    settings = {}
     for where in [file.checks, *file.environments.values()]:
         if unknown := sorted(set(where) - {check.id for check in CHECKS}):
             raise Refused(
                 f"{name} sets checks that do not exist: {', '.join(unknown)}. They would judge "
                 f"nothing. Known: {', '.join(check.id for check in CHECKS)}."
             )
-    for other in file.environments:  # an error in any environment is an error now
-        for check in CHECKS:
-            own = file.environments[other].get(check.id, {})
-            merged = _merge(file.checks.get(check.id, {}), own)
-            valid = validated(check.Settings, merged, f"{name} ({check.id} for {other})")
-            if other == environment:
-                settings[check.id] = valid
-    return Policy(environment, text_digest(text), file.sampling, settings)
+    settings = {  # of every environment, so that an error in any of them is an error now
+        where: {
+            check.id: validated(
+                check.Settings,
+                _merge(file.checks.get(check.id, {}), own.get(check.id, {})),
+                f"{name} ({check.id} for {where})",
+            )
+            for check in CHECKS
+        }
+        for where, own in file.environments.items()
+    }
+    return Policy(environment, text_digest(text), file.sampling, settings[environment])
 
 
 def read_policy(root: Path, environment: str) -> Policy:

@@ -1,7 +1,5 @@
 """A verdict for people (terminal, Markdown) and for machines (JSON)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

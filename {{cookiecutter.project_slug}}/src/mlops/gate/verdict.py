@@ -1,14 +1,12 @@
 """Asking every check, and what the answers come to."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mlops.artefacts.model import MODEL
 from mlops.errors import Refused
-from mlops.gate.checks import CHECKS, Check, Finding
+from mlops.gate.checks import CHECKS, STATUSES, Check, Finding, Status
 from mlops.gate.evidence import Evidence
 from mlops.gate.policy import Policy
 
@@ -41,13 +39,13 @@ class Verdict:
         """The exit status: 0 yes, 1 no, 2 undecided."""
         return {"yes": 0, "no": 1, "undecided": 2}[self.decision]
 
-    @property
-    def objections(self) -> list[str]:
+    def said(self, *statuses: Status) -> list[str]:
+        """What the checks found, a line a finding, of these statuses."""
         return [
-            f"{answer.check}{': ' + finding.subject if finding.subject else ''}: {finding.message}"
+            ": ".join(filter(None, (answer.check, finding.subject, finding.message)))
             for answer in self.answers
             for finding in answer.findings
-            if finding.status != "pass"
+            if finding.status in statuses
         ]
 
     @property
@@ -57,18 +55,13 @@ class Verdict:
             against = f"and holds against {self.champion}" if self.champion else "as the first"
             return f"Yes: the model may enter {where} {against}."
         said = "No: the model may not" if self.decision == "no" else "Undecided: the model does not"
-        return f"{said} enter {where}. {self.objections[0]}."
+        return f"{said} enter {where}. {[*self.said('refuse'), *self.said('unsure')][0]}."
 
     @property
     def summary(self) -> dict[str, Any]:
         """What the registry keeps as evidence."""
-        findings = [
-            f"{answer.check}: {finding.subject + ': ' if finding.subject else ''}{finding.message}"
-            for answer in self.answers
-            for finding in answer.findings
-        ]
         kept = ("environment", "decision", "policy", "champion")
-        return {name: getattr(self, name) for name in kept} | {"findings": findings}
+        return {name: getattr(self, name) for name in kept} | {"findings": self.said(*STATUSES)}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"sentence": self.sentence}
@@ -79,16 +72,16 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     answers = tuple(_ask(check, policy, evidence) for check in CHECKS)
     statuses = {finding.status for answer in answers for finding in answer.findings}
     decision: Decision = "yes" if statuses == {"pass"} else "undecided"
-    if "refuse" in statuses or not all(answer.findings for answer in answers):
+    if "refuse" in statuses:
         decision = "no"
     return Verdict(
         environment=policy.environment,
         decision=decision,
         policy=policy.digest,
-        model=_or_none(lambda: evidence.lock.outs.get(MODEL)),
+        model=evidence.lock.outs.get(MODEL),
         champion=evidence.champion.version if evidence.champion else None,
         answers=answers,
-        metrics=_or_none(lambda: _metrics(evidence)) or {},
+        metrics=_metrics(evidence),
     )
 
 
@@ -99,24 +92,21 @@ def _ask(check: type[Check], policy: Policy, evidence: Evidence) -> Answer:
             name: policy.settings[check.id] if name == "settings" else getattr(evidence, name)
             for name in inspect.signature(check.check).parameters
         }
-        findings = tuple(check.check(**needs))
-    except Refused as error:
-        findings = (Finding("refuse", f"could not be measured. {error}"),)
+        findings = tuple(check.check(**needs)) or (Finding("refuse", "gave no answer"),)
+    except Exception as error:  # whatever it is: not measured is not proven
+        why = str(error) if isinstance(error, Refused) else repr(error)
+        findings = (Finding("refuse", f"could not be measured. {why}"),)
     return Answer(check.id, question, findings)
 
 
 def _metrics(evidence: Evidence) -> dict[str, Any]:
-    measured = evidence.measured
+    try:
+        measured = evidence.measured
+    except Exception:
+        return {}  # the checks that needed it have said why
     return {
         metric.name: {
             model: asdict(measured.estimate(metric.name, model)) for model in measured.models
         }
         for metric in measured.metrics
     }
-
-
-def _or_none(make: Any) -> Any:
-    try:
-        return make()
-    except Refused:
-        return None

@@ -4,8 +4,6 @@ The words that no machine knows, what the model is for and what it must not be u
 from docs/model-card-words.md, which the team writes.
 """
 
-from __future__ import annotations
-
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -112,6 +110,7 @@ def _interval(entry: dict[str, float]) -> str:
 
 def _plots(predictions: pd.DataFrame, folder: Path) -> None:
     import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     mpl.use("svg")
     # Text as text and a fixed salt: the same data gives the same bytes.
@@ -120,8 +119,6 @@ def _plots(predictions: pd.DataFrame, folder: Path) -> None:
     drawings = {"roc": _roc, "calibration": _calibration, "scores": _scores}
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in drawings.items():
-        from matplotlib.figure import Figure
-
         figure = Figure(figsize=(3.6, 3.0), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)

@@ -3,8 +3,6 @@
 For people, and for `dvc metrics`. The gate measures again and believes none of it.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops.artefacts.contract import Contract, read_contract
+from mlops.artefacts.contract import read_contract
 from mlops.artefacts.files import write_whole
 from mlops.artefacts.lock import TEST
 from mlops.artefacts.model import BASELINE, MODEL, load_model
@@ -47,17 +45,11 @@ def evaluate(root: Path) -> None:
         "metrics": {m.name: _estimates(overall, m.name) for m in metrics},
         "slices": {name: _slices(rows[name], labels, scores) for name in contract.slices},
     }
-    write_predictions(root, table, contract)
+    predictions = table.to_parquet(index=False, compression="zstd")
+    write_whole(root / PREDICTIONS, predictions)
     write_whole(root / METRICS_FILE, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     auc = overall.estimate("roc_auc", "candidate")
     print(f"{len(rows):,} test rows: ROC AUC {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]")
-
-
-def write_predictions(root: Path, table: pd.DataFrame, contract: Contract) -> None:
-    part = root / (PREDICTIONS + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(part, index=False, compression="zstd")
-    part.replace(root / PREDICTIONS)
 
 
 def _estimates(measured: Measured, metric: str) -> dict[str, Any]:

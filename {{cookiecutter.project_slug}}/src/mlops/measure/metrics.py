@@ -5,8 +5,6 @@ nothing is sorted twice. Under unit counts the values are those of scikit-learn'
 the same name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

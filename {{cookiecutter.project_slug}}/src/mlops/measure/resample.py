@@ -6,12 +6,11 @@ values, or of the differences between two models, bound the interval. Pairing re
 variance that the models share.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +72,9 @@ class _Ranking:
     def __init__(self, y: NDArray[np.bool_], scores: Floats) -> None:
         self.order = np.argsort(-scores, kind="stable")
         ranked = scores[self.order]
-        self.ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of ties
+        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of ties
+        self.distinct = len(ends)
+        self.ends: Any = ends if len(ends) < len(y) else slice(None)  # nothing to pick, no copy
         self.positive = y[self.order].astype(np.int32)
 
 
@@ -81,42 +82,38 @@ class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
     def __init__(self, n: int, rankings: Sequence[_Ranking]) -> None:
-        self.uniform, self.weights = np.empty(n), np.empty(n)
-        self.index = np.empty(n, dtype=np.int64)
+        self.weights = np.empty(n)
         self.counts, self.drawn, self.running = (np.empty(n, dtype=np.int32) for _ in range(3))
-        self.curves = [tuple(np.empty(len(r.ends)) for _ in range(3)) for r in rankings]
+        self.curves = [tuple(np.empty(r.distinct) for _ in range(3)) for r in rankings]
         self.rankings = rankings
 
     def draw(self, generator: np.random.Generator) -> None:
         """Count how often each row is drawn when n of n are drawn with replacement."""
         n = len(self.counts)
-        generator.random(out=self.uniform)
-        np.multiply(self.uniform, n, out=self.uniform)
-        np.copyto(self.index, self.uniform, casting="unsafe")
-        np.copyto(self.counts, np.bincount(self.index, minlength=n), casting="unsafe")
+        drawn = np.bincount(generator.integers(n, size=n), minlength=n)
+        np.copyto(self.counts, drawn, casting="unsafe")
 
     def evaluate(self, metrics: Sequence[Metric], losses: Floats) -> Floats:
         """Values of shape (metrics, models) under the current counts."""
         out = np.empty((len(metrics), len(self.rankings)))
-        np.copyto(self.weights, self.counts)
-        # A dot product a row, so that equal losses give equal means to the last bit.
-        averages = np.array([row @ self.weights for row in losses]) / len(self.weights)
-        means = iter(averages.reshape(-1, len(self.rankings)))
         for column, ranking in enumerate(self.rankings):
             tp, fp, scratch = self.curves[column]
             np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
             np.cumsum(self.drawn, out=self.running)
-            np.copyto(fp, np.take(self.running, ranking.ends))
+            np.copyto(fp, self.running[ranking.ends])
             np.multiply(self.drawn, ranking.positive, out=self.drawn)
             np.cumsum(self.drawn, out=self.running)
-            np.copyto(tp, np.take(self.running, ranking.ends))
+            np.copyto(tp, self.running[ranking.ends])
             np.subtract(fp, tp, out=fp)
             for row, metric in enumerate(metrics):
                 if metric.ranked:
                     out[row, column] = metric.ranked(tp, fp, scratch)
-        for row, metric in enumerate(metrics):
-            if metric.loss:
-                out[row] = next(means)
+        if len(losses):
+            np.copyto(self.weights, self.counts)
+            # A dot product a row, so that equal losses give equal means to the last bit.
+            means = [loss @ self.weights / len(loss) for loss in losses]
+            averaged = [row for row, metric in enumerate(metrics) if metric.loss]
+            out[averaged] = np.reshape(means, (len(averaged), -1))
         return out
 
 
@@ -157,7 +154,8 @@ def measure(
     whole = _Worker(len(y), rankings)
     whole.counts[:] = 1
     # Threads of BLAS would change the last bits, and wait for the threads above them.
-    with threadpool_limits(1), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         points = whole.evaluate(metrics, losses)
         draws = np.concatenate(list(pool.map(block, range(-(-resamples // _BLOCK)))))
     return Measured(tuple(metrics), tuple(scores), points, draws, confidence)

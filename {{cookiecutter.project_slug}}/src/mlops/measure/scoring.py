@@ -1,7 +1,5 @@
 """Rows in, probabilities out; the same for the gate, the reports and, later, the API."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +44,10 @@ def probabilities(model: Model, rows: pd.DataFrame, contract: Contract, name: st
     if scores.shape != (len(rows), 2):
         raise Refused(f"The {name} gives shape {scores.shape}, not one probability a row.")
     event = np.ascontiguousarray(scores[:, 1])
-    low, high = contract.prediction.min, contract.prediction.max
-    if wrong := int((~((event >= low) & (event <= high))).sum()):
+    allowed = contract.prediction
+    if wrong := int((~((event >= allowed.min) & (event <= allowed.max))).sum()):
         raise Refused(
-            f"{wrong} of {len(event)} predictions of the {name} are no numbers between {low:g} "
-            f"and {high:g}, so it cannot be measured."
+            f"{wrong} of {len(event)} predictions of the {name} are no numbers between "
+            f"{allowed.min:g} and {allowed.max:g}, so it cannot be measured."
         )
     return event

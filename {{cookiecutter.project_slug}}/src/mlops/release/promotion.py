@@ -4,8 +4,6 @@ The last step of each is one push to the branch registry. Whatever stops a comma
 leaves the old state, and running the command again completes it.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile
@@ -106,7 +104,6 @@ class Release:
         files = [describe(self.root, path) for path in VERSION_FILES]
         self.storage.verify(files, self.order[0])
         _step(f"5/5 write {version} into the registry")
-        raw = {p: d for p, d in parse_lock(new.lock).deps.items() if p.startswith("data/raw")}
         record = VersionRecord(
             version=version,
             **self._stamp("created"),
@@ -115,7 +112,7 @@ class Release:
             contract=text_digest(new.contract),
             pipeline=text_digest(new.lock),
             environment_lock=text_digest(new.environment) if new.environment else None,
-            data=raw,
+            data={p: d for p, d in parse_lock(new.lock).deps.items() if p.startswith("data/raw")},
             files=[vars(file) for file in files],
             metrics=verdict.metrics,
             verdict=verdict.summary,
@@ -186,8 +183,8 @@ class Release:
                     f"{version} is live in {environment}. Promote another version or run "
                     f"`mlops rollback {environment}` first."
                 )
-        stamp = self._stamp("since")
-        registry.write(RetirementRecord(version, reason=reason, **stamp), f"Retire {version}")
+        record = RetirementRecord(version, reason=reason, **self._stamp("since"))
+        registry.write(record, f"Retire {version}")
         return Outcome(version, f"{version} is retired: {reason}")
 
     def _settle(self, attempt: Callable[[], Outcome]) -> Outcome:
@@ -258,9 +255,9 @@ class Release:
         if at == 0:
             return environment
         before = self.order[at - 1]
-        for event in registry.history(before):
-            if (event.version, getattr(event, "model", None)) == (record.version, record.model):
-                return before
+        was_there = {(e.version, getattr(e, "model", None)) for e in registry.history(before)}
+        if (record.version, record.model) in was_there:
+            return before
         raise Refused(
             f"{record.version} was never in {before}, and {environment} only takes what {before} "
             f"has seen. Run `mlops promote {record.version} --to {before}` first."
@@ -276,18 +273,20 @@ class Release:
         evidence: dict[str, Any],
     ) -> None:
         live = registry.live(environment)
-        entry = EnvironmentRecord(
-            environment=environment,
-            version=record.version,
-            action=action,
-            approved_by=None,
-            reason=reason,
-            previous=live.version if live else None,
-            model=record.model,
-            evidence=evidence,
-            **self._stamp("since"),
+        registry.write(
+            EnvironmentRecord(
+                environment=environment,
+                version=record.version,
+                action=action,
+                approved_by=None,
+                reason=reason,
+                previous=live.version if live else None,
+                model=record.model,
+                evidence=evidence,
+                **self._stamp("since"),
+            ),
+            f"{action.capitalize()} {environment}: {record.version}",
         )
-        registry.write(entry, f"{action.capitalize()} {environment}: {record.version}")
 
     def _stamp(self, when: str) -> dict[str, Any]:
         """Who, when and, on GitHub, in which run."""

@@ -153,8 +153,8 @@ class Registry:
     @property
     def versions(self) -> list[str]:
         """All version numbers, oldest first."""
-        names = [p[9:-5] for p in self.paths if p.startswith("versions/") and p.endswith(".yaml")]
-        return sorted(names, key=order)
+        paths = (Path(path) for path in self.paths if path.startswith("versions/"))
+        return sorted((path.stem for path in paths), key=order)
 
     def _find(self, path: str, kind: type[R]) -> R | None:
         if path not in self.paths:
@@ -208,10 +208,10 @@ class Registry:
         """Every event, oldest first; with an environment, the events of that environment."""
         if self.tip is None:
             return []
-        only = [f"environments/{environment}.yaml"] if environment else []
         log = self.git(
             "log", "--reverse", "--topo-order", "--diff-filter=AM", "--name-only",
-            "--format=%x01%H", self.tip, "--", *only,
+            "--format=%x01%H", self.tip,
+            "--", *([f"environments/{environment}.yaml"] if environment else ()),
         )  # fmt: skip
         places = []
         for chunk in log.split("\x01")[1:]:

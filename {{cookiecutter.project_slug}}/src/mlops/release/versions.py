@@ -47,14 +47,10 @@ def next_version(newest: str | None, old: Source | None, new: Source) -> tuple[s
     before, after = parse_lock(old.lock), parse_lock(new.lock)
     if before.params != after.params:
         why.append("parameters changed")
-    if _code(before.deps) != _code(after.deps):
+    if any(path.startswith("src/") for path, _ in before.deps.items() ^ after.deps.items()):
         why.append("code changed")
     if old.environment != new.environment:
         why.append("the locked environment changed")
     if why:
         return f"{major}.{minor + 1}.0", why
     return f"{major}.{minor}.{patch + 1}", ["only data changed"]
-
-
-def _code(deps: dict[str, str]) -> dict[str, str]:
-    return {path: md5 for path, md5 in deps.items() if path.startswith("src/")}

@@ -1,10 +1,8 @@
 """Reading the registry: what is live, what happened, what was live on a given day."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +68,12 @@ def live_at(events: list[Record], moment: datetime) -> dict[str, EnvironmentReco
 
 
 def _moment(text: str) -> datetime:
+    """A day means its end, in UTC."""
     try:
-        day = date.fromisoformat(text)
+        moment = datetime.fromisoformat(text if "T" in text else f"{text}T23:59:59.999999")
     except ValueError:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise Misuse(f"'{text}' is no date; write 2026-03-31 or 2026-03-31T14:00.") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return datetime.combine(day, time.max, tzinfo=UTC)
+        raise Misuse(f"'{text}' is no date; write 2026-03-31 or 2026-03-31T14:00.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _environments(root: Path) -> list[str]:
