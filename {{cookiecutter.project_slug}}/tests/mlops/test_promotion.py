@@ -198,6 +198,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "unknown environment": (["promote", "1.0.0", "--to", "prod"], 64, "no environment 'prod'"),
     "rollback of an unknown one": (["rollback", "prod"], 64, "no environment 'prod'"),
     "rollback to an unknown one": (["rollback", "dev", "--to", "7.0.0"], 1, "was not live in dev"),
+    "history of an unknown one": (["history", "prod"], 64, "no environment 'prod'"),
+    "history of no day": (["history", "--at", "yesterday"], 64, "is no date"),
     "retirement of an unknown one": (["retire", "7.0.0", "--reason", "x"], 1, "no version 7.0.0"),
 }
 
