@@ -1,5 +1,6 @@
 """Git by its plumbing commands: no work tree is touched."""
 
+import base64
 import os
 import subprocess  # nosec B404
 from collections.abc import Iterator, Mapping
@@ -32,12 +33,13 @@ class Git:
         self, *args: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
     ) -> bytes:
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        signed = _identity() | (_token() if args[0] in ("fetch", "push") else {})
         done = subprocess.run(  # nosec B603 B607
             ["git", *args],
             cwd=self.root,
             input=data,
             capture_output=True,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **signed, **(env or {})},
         )
         if done.returncode:
             words = done.stderr.decode("utf-8", "replace").strip()[-800:]
@@ -60,10 +62,13 @@ class Git:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One command at a time in this clone. The lock falls with the process that holds it."""
-        folder = self.root / self("rev-parse", "--git-common-dir")
+        """One command at a time in this clone. The lock falls with the process that holds it.
+
+        Whoever holds it may take it again.
+        """
+        folder = (self.root / self("rev-parse", "--git-common-dir")).resolve()
         try:
-            with FileLock(folder / "mlops.lock", timeout=600):
+            with FileLock(folder / "mlops.lock", timeout=600, is_singleton=True):
                 yield
         except Timeout:
             raise Undecided("Another mlops command has held this clone for 10 minutes.") from None
@@ -109,3 +114,31 @@ class Git:
         if text is None:
             raise Refused(f"{path} is not in commit {revision[:12]}, so the version is not whole.")
         return text
+
+
+def _identity() -> dict[str, str]:
+    """In a workflow, commits are in the name of whoever started it."""
+    actor = os.environ.get("GITHUB_ACTOR")
+    if not (actor and os.environ.get("GITHUB_ACTIONS")):
+        return {}
+    email = f"{actor}@users.noreply.github.com"
+    who = ("AUTHOR", "COMMITTER")
+    return {f"GIT_{w}_NAME": actor for w in who} | {f"GIT_{w}_EMAIL": email for w in who}
+
+
+def _token() -> dict[str, str]:
+    """The workflow's token for GitHub over https: for one process, and never on disk."""
+    token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL")
+    if not (token and server and os.environ.get("GITHUB_ACTIONS")):
+        return {}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return settings({f"http.{server}/.extraheader": f"AUTHORIZATION: basic {basic}"})
+
+
+def settings(values: Mapping[str, str]) -> dict[str, str]:
+    """Git settings as variables of its environment, after those that are there already."""
+    first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    env = {"GIT_CONFIG_COUNT": str(first + len(values))}
+    for number, (key, value) in enumerate(values.items(), first):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env

@@ -24,16 +24,20 @@ FOLDER = ".dvc-storage"
 REMOTE_BRANCH = f"refs/mlops/{REMOTE}/{BRANCH}"
 REFSPEC = f"+refs/heads/{BRANCH}*:{REMOTE_BRANCH}*"
 MOVE = "uv run mlops move-storage s3://BUCKET/PATH (or gs://, azure://, ssh://)"
+PIPELINE_FAILS = (
+    "The pipeline fails; its message stands above. Where data is missing, run `uv run mlops push` "
+    "on the machine that has it; else mend the pipeline. Then run again."
+)
 LARGEST_FILE = 50_000_000
 LARGEST_TOTAL = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file of a version: its place in the project and its digests."""
+    """One file: its place in the project and its digests; one of a version has both."""
 
     path: str
-    sha256: str
+    sha256: str | None
     md5: str
     size: int
 
@@ -56,11 +60,6 @@ class Storage:
         from dvc.repo import Repo
 
         return Repo(str(self.root))
-
-    def pipeline_changes(self) -> str:
-        """What DVC finds changed since dvc.lock was written, in a line; empty when honest."""
-        changed = self.repo.status()
-        return "; ".join(f"{stage} {reasons}" for stage, reasons in changed.items())
 
     def odb(self, environment: str) -> Any:
         """The object database of an environment's remote."""
@@ -152,6 +151,16 @@ class Storage:
             must("pull", "--quiet", "--allow-missing")
         subprocess.run(["pre-commit", "install"])  # nosec B603 B607
 
+    def ready(self) -> None:
+        """Bring the embedded storage up to what origin has, alone in this clone."""
+        with self.git.alone():
+            self.sync()
+
+    def get(self, paths: Iterable[str]) -> None:
+        """Put outputs of the pipeline into the work tree, as dvc.lock names them."""
+        self.ready()
+        must("pull", "--quiet", *paths)
+
     def push(self) -> None:
         """Store all outputs of the pipeline and the raw data in the first environment."""
         self.sync()
@@ -174,7 +183,13 @@ class Storage:
                     f"{environment} again."
                 ) from None
             sha256 = hashlib.sha256(content).hexdigest()
-            if sha256 != file.sha256:
+            if file.sha256 is None:
+                if hashlib.md5(content, usedforsecurity=False).hexdigest() != file.md5:
+                    raise Refused(
+                        f"{file.path} in the storage of {environment} is not the file that its "
+                        f"name {file.md5} says. Restore the storage from a good copy."
+                    )
+            elif sha256 != file.sha256:
                 raise Refused(
                     f"{file.path} in the storage of {environment} is not what was registered: "
                     f"{len(content)} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
