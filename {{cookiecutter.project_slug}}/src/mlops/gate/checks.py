@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from mlops.artefacts.contract import Strict
 from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE, Champion
+from mlops.measure.holdout import Holdout as HoldoutRows
 from mlops.measure.metrics import METRICS
 from mlops.measure.resample import Estimate, Measured
 
@@ -59,7 +60,7 @@ class Files(Check):
         for difference in lock_differences:
             yield Finding("refuse", f"{difference}; run `uv run mlops run` and commit dvc.lock")
         if not lock_differences:
-            yield Finding("pass", "model, baseline and test set are the ones in dvc.lock")
+            yield Finding("pass", "model, baseline, training and test set are those of dvc.lock")
 
 
 class Rows(Check):
@@ -85,6 +86,31 @@ class Rows(Check):
                 subject,
                 bound=bound,
             )
+
+
+class Holdout(Check):
+    """Does every known test row still test, unchanged, and was none trained on?"""
+
+    id = "holdout"
+
+    class Settings(Strict):
+        may_change: bool = False
+
+    @staticmethod
+    def check(settings: Settings, holdout: HoldoutRows) -> Iterator[Finding]:
+        excuse = " (holdout.may_change allows it)" if settings.may_change else ""
+        for count, words in (
+            (holdout.gone, "known test rows are gone"),
+            (holdout.changed, "known test rows have other values"),
+        ):
+            if count:
+                status: Status = "pass" if settings.may_change else "refuse"
+                yield Finding(status, f"{count:,} {words}{excuse}", "test rows")
+        if holdout.seen:
+            yield Finding("refuse", f"{holdout.seen:,} test rows were trained on", "training rows")
+        if not (holdout.gone or holdout.changed or holdout.seen):
+            more = f"; {holdout.added:,} are new" if holdout.added else ""
+            yield Finding("pass", f"every known test row is there, none was trained on{more}")
 
 
 class Bound(Strict):
@@ -198,4 +224,4 @@ def _shown(estimate: Estimate) -> str:
     return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
 
 
-CHECKS: tuple[type[Check], ...] = (Files, Rows, Bounds, Baseline, AgainstChampion)
+CHECKS: tuple[type[Check], ...] = (Files, Rows, Holdout, Bounds, Baseline, AgainstChampion)

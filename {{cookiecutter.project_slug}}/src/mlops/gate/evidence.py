@@ -6,16 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from mlops.artefacts.contract import Contract, Strict
-from mlops.artefacts.lock import TEST, Lock
+from mlops.artefacts.lock import TEST, TRAIN, Lock
 from mlops.artefacts.model import BASELINE, MODEL, load_model
+from mlops.measure.holdout import Holdout, compare, complete
 from mlops.measure.metrics import METRICS
 from mlops.measure.resample import Measured, measure
-from mlops.measure.scoring import probabilities, read_rows, truth
+from mlops.measure.scoring import (
+    labelled,
+    probabilities,
+    read_rows,
+    read_table,
+    told_probabilities,
+    truth,
+)
+from mlops.measure.slices import by_slice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +55,8 @@ class Sampling(Strict):
 class Evidence:
     """The candidate's files in `root`, and what follows from them.
 
+    `known` is the test set that was known before the candidate came, if there is one; a review
+    judges on its rows. `told` are predictions by key that a candidate's own environment made.
     A property that cannot be had raises Refused; the check that asked for it then refuses.
     """
 
@@ -54,14 +65,34 @@ class Evidence:
     lock: Lock
     champion: Champion | None
     sampling: Sampling
+    known: Path | None = None
+    review: bool = False
+    told: Path | None = None
 
     @cached_property
     def lock_differences(self) -> list[str]:
-        return self.lock.differences(self.root, [MODEL, BASELINE, TEST])
+        return self.lock.differences(self.root, [MODEL, BASELINE, TRAIN, TEST])
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        return read_rows(self.root / TEST, self.contract)
+
+    @cached_property
+    def known_rows(self) -> pd.DataFrame | None:
+        return read_table(self.known) if self.known else None
+
+    @cached_property
+    def holdout(self) -> Holdout:
+        train = read_table(self.root / TRAIN)
+        return compare(self.known_rows, self.test, train, list(self.contract.key))
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        return read_rows(self.root / TEST, self.contract)
+        """The rows that are judged on: a review's are the known ones."""
+        if not self.review or self.known_rows is None:
+            return self.test
+        rows = complete(self.known_rows, self.test, list(self.contract.key))
+        return labelled(rows, self.contract, "the known test set")
 
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
@@ -76,8 +107,13 @@ class Evidence:
         }
         if self.champion:
             models[CHAMPION] = (self.champion.model, self.champion.contract)
+        told = {}
+        if self.told:
+            told = told_probabilities(self.told, self.rows, self.contract, (CANDIDATE, RULE))
         return {
-            name: probabilities(load_model(path), self.rows, contract, name)
+            name: told[name]
+            if name in told
+            else probabilities(load_model(path), self.rows, contract, name)
             for name, (path, contract) in models.items()
         }
 
@@ -91,3 +127,11 @@ class Evidence:
             confidence=self.sampling.confidence,
             seed=self.sampling.seed,
         )
+
+    @cached_property
+    def slices(self) -> dict[str, Any]:
+        """By column of the contract's `slices` and value: rows, share, ROC AUC by model."""
+        return {
+            name: by_slice(self.rows[name], self.labels, self.scores)
+            for name in self.contract.slices
+        }

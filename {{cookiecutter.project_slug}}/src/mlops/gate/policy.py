@@ -15,15 +15,17 @@ from mlops.gate.evidence import Sampling
 
 @dataclass(frozen=True)
 class Policy:
-    """The policy for one environment: settings by check."""
+    """The policy for one environment: settings by check, and whether somebody must approve."""
 
     environment: str
     digest: str
     sampling: Sampling
     settings: dict[str, Strict]
+    approval: bool
 
 
 class _File(Strict):
+    approval: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     checks: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
@@ -35,6 +37,8 @@ def parse_policy(text: str, environment: str, name: str = "gates.yaml") -> Polic
     if environment not in file.environments:
         known = ", ".join(file.environments)
         raise Misuse(f"There is no environment '{environment}' in {name}. There are: {known}.")
+    if unknown := sorted(set(file.approval) - set(file.environments)):
+        raise Refused(f"{name} asks for approval of no environment: {', '.join(unknown)}.")
     for where in [file.checks, *file.environments.values()]:
         if unknown := sorted(set(where) - {check.id for check in CHECKS}):
             raise Refused(
@@ -52,7 +56,8 @@ def parse_policy(text: str, environment: str, name: str = "gates.yaml") -> Polic
         }
         for where, own in file.environments.items()
     }
-    return Policy(environment, text_digest(text), file.sampling, settings[environment])
+    approval = environment in file.approval
+    return Policy(environment, text_digest(text), file.sampling, settings[environment], approval)
 
 
 def read_policy(root: Path, environment: str) -> Policy:

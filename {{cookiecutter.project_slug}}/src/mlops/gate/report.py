@@ -1,20 +1,29 @@
 """A verdict for people (terminal, Markdown) and for machines (JSON)."""
 
 import json
+import os
+import re
 from pathlib import Path
+from typing import Any
 
 from mlops.artefacts.files import write_whole
+from mlops.errors import Refused
 from mlops.gate.checks import STATUSES
 from mlops.gate.verdict import Verdict
 
 _MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL"), strict=True))
 _COLOURS = dict(zip(STATUSES, ("green", "bold red", "bold yellow"), strict=True))
+LONGEST = 60_000  # characters; GitHub takes 65,536 in a comment
+_SLICES = 12  # in a chart; with more nobody reads the names
 
 
 def write(verdict: Verdict, folder: Path) -> None:
-    """Write gate.json and gate.md."""
+    """Write gate.json and gate.md; in a workflow, also the summary of the job."""
     write_whole(folder / "gate.json", to_json(verdict))
     write_whole(folder / "gate.md", to_markdown(verdict))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(to_markdown(verdict))
 
 
 def to_json(verdict: Verdict) -> str:
@@ -23,23 +32,120 @@ def to_json(verdict: Verdict) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2) + "\n"
 
 
+def from_json(text: str) -> Verdict:
+    """A verdict from a file that anybody may have written: its shape is checked, all of it."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        value = json.loads(text, object_hook=_no_null)
+        value.pop("sentence", None)
+        return TypeAdapter(Verdict).validate_python(value)
+    except (ValueError, TypeError, AttributeError, RecursionError, ValidationError) as error:
+        raise Refused(f"This is no verdict of the gate ({type(error).__name__}).") from None
+
+
+def _no_null(value: dict[str, Any]) -> dict[str, Any]:
+    numbers = {"value", "low", "high"}
+    return {k: float("nan") if k in numbers and v is None else v for k, v in value.items()}
+
+
 def to_markdown(verdict: Verdict) -> str:
-    lines = [f"# Gate of {verdict.environment}: {verdict.decision}", "", verdict.sentence, ""]
+    """The verdict in GitHub's Markdown. No text in it is taken for markup."""
+    try:
+        parts = [*_head(verdict), *_figures(verdict), *_slices(verdict)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"This is no verdict of the gate ({type(error).__name__}).") from None
+    text = "\n".join(parts)
+    if len(text) > LONGEST:
+        text = text[:LONGEST].rpartition("\n")[0] + "\n\nThe rest was too long.\n"
+    return text
+
+
+def _head(verdict: Verdict) -> list[str]:
+    lines = [f"# Gate of {cell(verdict.environment)}: {verdict.decision}", ""]
+    lines += [cell(verdict.sentence), ""]
+    for note in verdict.notes:
+        lines += [f"**{cell(note)}.**", ""]
     lines += ["| check | subject | answer | finding |", "| --- | --- | --- | --- |"]
     for answer in verdict.answers:
         for finding in answer.findings:
             cells = (answer.check, finding.subject, _MARKS[finding.status], finding.message)
-            lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    if verdict.metrics:
-        models = list(next(iter(verdict.metrics.values())))
-        lines += ["", "| metric | " + " | ".join(models) + " |", "| --- " * (len(models) + 1) + "|"]
-        for name, by_model in verdict.metrics.items():
-            shown = [
-                f"{e['value']:.4f} [{e['low']:.4f}, {e['high']:.4f}]" for e in by_model.values()
-            ]
-            lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    lines += ["", f"Policy `{verdict.policy[:12]}`, model `{verdict.model}` (md5).", ""]
-    return "\n".join(lines)
+            lines.append("| " + " | ".join(map(cell, cells)) + " |")
+    policy, model = cell(verdict.policy[:12]), cell(verdict.model or "not touched")
+    return [*lines, "", f"Policy {policy}, model {model} (md5).", ""]
+
+
+def _figures(verdict: Verdict) -> list[str]:
+    if not verdict.metrics:
+        return []
+    models = list(next(iter(verdict.metrics.values())))
+    lines = ["## Figures", "", "| metric | " + " | ".join(map(cell, models)) + " |"]
+    lines.append("| --- " * (len(models) + 1) + "|")
+    for name, by_model in verdict.metrics.items():
+        shown = [_interval(estimate) for estimate in by_model.values()]
+        lines.append(f"| {cell(name)} | " + " | ".join(shown) + " |")
+    return [*lines, ""]
+
+
+def _slices(verdict: Verdict) -> list[str]:
+    lines: list[str] = []
+    for column, values in verdict.slices.items():
+        models = sorted({model for entry in values.values() for model in entry.get("roc_auc", ())})
+        order = [m for m in ("candidate", "champion", "baseline") if m in models]
+        lines += [f"## By {cell(column)}", "", f"| {cell(column)} | rows | event | "]
+        lines[-1] += " | ".join(f"ROC AUC of {model}" for model in order) + " |"
+        lines.append("| --- " * (3 + len(order)) + "|")
+        for value, entry in values.items():
+            auc = entry.get("roc_auc", {})
+            cells = [_interval(auc[m]) if m in auc else "too few rows" for m in order]
+            start = f"| {cell(value)} | {int(entry['rows']):,} | {float(entry['share']):.1%} | "
+            lines.append(start + " | ".join(cells) + " |")
+        lines += ["", *_chart(column, values, order)]
+    return lines
+
+
+def _chart(column: str, values: dict[str, Any], models: list[str]) -> list[str]:
+    """Bars for the candidate, a line for what it would replace."""
+    shown = {name: entry["roc_auc"] for name, entry in values.items() if "roc_auc" in entry}
+    shown = dict(list(shown.items())[:_SLICES])
+    if len(shown) < 2 or "candidate" not in models:
+        return []
+    other = next((m for m in models if m != "candidate"), None)
+    words = f"candidate (bars) and {other} (line)" if other else "candidate"
+    names = ", ".join(f'"{plain(name)}"' for name in shown)
+    lines = [
+        "```mermaid",
+        "xychart-beta",
+        f'  title "ROC AUC by {plain(column)}: {words}"',
+        f"  x-axis [{names}]",
+        '  y-axis "ROC AUC" 0.4 --> 1',
+        f"  bar [{', '.join(_figure(e['candidate']) for e in shown.values())}]",
+    ]
+    if other:
+        lines.append(f"  line [{', '.join(_figure(e[other]) for e in shown.values())}]")
+    return [*lines, "```", ""]
+
+
+def _figure(estimate: dict[str, Any]) -> str:
+    return f"{float(estimate['value']):.4f}"
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    value, low, high = (float(estimate[key]) for key in ("value", "low", "high"))
+    return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def cell(text: str) -> str:
+    """Text that GitHub's Markdown shows as it is: no markup, link, mention or reference."""
+    text = " ".join(str(text).split())
+    text = re.sub(r"[^ -~\u00a0-\u1fff\u2010-\u2027\u2030-\ufffd\U00010000-\U0001fffd]", "?", text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    return re.sub(r"([\\`*\[\]#|~!>$]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", r"\\\1", text)
+
+
+def plain(text: str) -> str:
+    """Letters, digits and little else: what a chart's label may hold."""
+    return re.sub(r"[^\w .-]", " ", str(text))[:40]
 
 
 def show(verdict: Verdict) -> None:
@@ -54,8 +160,6 @@ def show(verdict: Verdict) -> None:
             table.add_row(answer.check, finding.subject, mark, finding.message.replace("[", r"\["))
     console = Console()
     console.print(table)
+    for note in verdict.notes:
+        console.print(f"{note}.", markup=False, highlight=False, style="bold yellow")
     console.print(verdict.sentence, markup=False, highlight=False, style="bold")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")

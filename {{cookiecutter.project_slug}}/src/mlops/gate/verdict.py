@@ -1,13 +1,13 @@
 """Asking every check, and what the answers come to."""
 
 import inspect
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mlops.artefacts.model import MODEL
 from mlops.errors import Refused
 from mlops.gate.checks import CHECKS, STATUSES, Check, Finding, Status
-from mlops.gate.evidence import Evidence
+from mlops.gate.evidence import CANDIDATE, Evidence
 from mlops.gate.policy import Policy
 
 Decision = Literal["yes", "no", "undecided"]
@@ -24,7 +24,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision, with everything that it rests on."""
+    """The gate's decision, with everything that it rests on.
+
+    `notes` say what a reader must know beside the answers: what a change to the rules would do.
+    """
 
     environment: str
     decision: Decision
@@ -33,6 +36,8 @@ class Verdict:
     champion: str | None
     answers: tuple[Answer, ...]
     metrics: dict[str, Any]
+    slices: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -51,6 +56,8 @@ class Verdict:
     @property
     def sentence(self) -> str:
         where = self.environment
+        if self.decision == "yes" and not self.model:
+            return "Yes: this touches no model."
         if self.decision == "yes":
             against = f"and holds against {self.champion}" if self.champion else "as the first"
             return f"Yes: the model may enter {where} {against}."
@@ -67,9 +74,17 @@ class Verdict:
         return asdict(self) | {"sentence": self.sentence}
 
 
-def judge(policy: Policy, evidence: Evidence) -> Verdict:
-    """Ask all checks. One refusal is a no; one that cannot tell makes it undecided."""
-    answers = tuple(_ask(check, policy, evidence) for check in CHECKS)
+def judge(
+    policy: Policy,
+    evidence: Evidence,
+    first: tuple[Answer, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Verdict:
+    """Ask all checks. One refusal is a no; one that cannot tell makes it undecided.
+
+    `first` are answers that somebody found before; they count like the others.
+    """
+    answers = (*first, *(_ask(check, policy, evidence) for check in CHECKS))
     statuses = {finding.status for answer in answers for finding in answer.findings}
     decision: Decision = "yes" if statuses == {"pass"} else "undecided"
     if "refuse" in statuses:
@@ -82,6 +97,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
         champion=evidence.champion.version if evidence.champion else None,
         answers=answers,
         metrics=_metrics(evidence),
+        slices=_slices(evidence) if evidence.review else {},
+        notes=notes,
     )
 
 
@@ -104,9 +121,17 @@ def _metrics(evidence: Evidence) -> dict[str, Any]:
         measured = evidence.measured
     except Exception:
         return {}  # the checks that needed it have said why
-    return {
-        metric.name: {
-            model: asdict(measured.estimate(metric.name, model)) for model in measured.models
-        }
-        for metric in measured.metrics
-    }
+    table = {}
+    for metric in (metric.name for metric in measured.metrics):
+        row = {model: asdict(measured.estimate(metric, model)) for model in measured.models}
+        for other in measured.models[1:]:
+            row[f"gain over {other}"] = asdict(measured.gain(metric, CANDIDATE, other))
+        table[metric] = row
+    return table
+
+
+def _slices(evidence: Evidence) -> dict[str, Any]:
+    try:
+        return evidence.slices
+    except Exception:
+        return {}  # as above, or a column that the rows lack

@@ -77,7 +77,7 @@ def _text(root: Path, report: dict[str, Any]) -> str:
     ]
     for column, values in report["slices"].items():
         for value, entry in values.items():
-            auc = _interval(entry["roc_auc"]) if "roc_auc" in entry else "too few rows"
+            auc = _interval(entry["roc_auc"]["candidate"]) if "roc_auc" in entry else "too few rows"
             lines.append(
                 f"| {column} | {value} | {entry['rows']:,} | {entry['share']:.1%} | {auc} |"
             )

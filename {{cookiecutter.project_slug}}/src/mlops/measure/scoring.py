@@ -7,22 +7,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops.artefacts.contract import Contract
-from mlops.artefacts.model import Model
+from mlops.artefacts.lock import TEST
+from mlops.artefacts.model import BASELINE, MODEL, Model, load_model
 from mlops.errors import Refused
 from mlops.measure.metrics import Floats
 
 
-def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
-    """Labelled rows with at least the contract's features and target."""
+def read_table(path: Path) -> pd.DataFrame:
     try:
-        rows = pd.read_parquet(path)
+        return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise Refused(f"{path} is no readable Parquet file ({error}). Run `mlops run`.") from None
+
+
+def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
+    """Labelled rows with at least the contract's features and target."""
+    return labelled(read_table(path), contract, str(path))
+
+
+def labelled(rows: pd.DataFrame, contract: Contract, name: str) -> pd.DataFrame:
+    """The rows, if they have all that the contract needs to measure a model on them."""
     needed = [*contract.features, contract.target.name]
-    if absent := [name for name in needed if name not in rows]:
-        raise Refused(f"{path} lacks the columns {', '.join(absent)} of contract.yaml.")
+    if absent := [column for column in needed if column not in rows]:
+        raise Refused(f"{name} lacks the columns {', '.join(absent)} of contract.yaml.")
     if rows[contract.target.name].isna().any():
-        raise Refused(f"{path} has rows without a label; a model cannot be measured on them.")
+        raise Refused(f"{name} has rows without a label; a model cannot be measured on them.")
     return rows
 
 
@@ -43,11 +52,41 @@ def probabilities(model: Model, rows: pd.DataFrame, contract: Contract, name: st
         raise Refused(f"The {name} fails on the test rows: {error}") from error
     if scores.shape != (len(rows), 2):
         raise Refused(f"The {name} gives shape {scores.shape}, not one probability a row.")
-    event = np.ascontiguousarray(scores[:, 1])
+    return _allowed(np.ascontiguousarray(scores[:, 1]), contract, name)
+
+
+def told_probabilities(
+    path: Path, rows: pd.DataFrame, contract: Contract, names: tuple[str, ...]
+) -> dict[str, Floats]:
+    """Probabilities for the rows, by model, from a table of key and a column a model."""
+    key = list(contract.key)
+    table = read_table(path)
+    if absent := [column for column in (*key, *names) if column not in table]:
+        raise Refused(f"The table of predictions lacks the columns {', '.join(absent)}.")
+    if table.duplicated(key).any():
+        raise Refused("The table of predictions answers for a row more than once.")
+    joined = rows[key].merge(table[[*key, *names]], on=key, how="left", validate="one_to_one")
+    return {
+        name: _allowed(joined[name].to_numpy(dtype=float, na_value=np.nan), contract, name)
+        for name in names
+    }
+
+
+def _allowed(event: Floats, contract: Contract, name: str) -> Floats:
     allowed = contract.prediction
     if wrong := int((~((event >= allowed.min) & (event <= allowed.max))).sum()):
         raise Refused(
-            f"{wrong} of {len(event)} predictions of the {name} are no numbers between "
+            f"{wrong} of {len(event)} predictions of the {name} are missing or no numbers between "
             f"{allowed.min:g} and {allowed.max:g}, so it cannot be measured."
         )
     return event
+
+
+def score(root: Path, contract: Contract) -> pd.DataFrame:
+    """The key of each test row with its probability by candidate and baseline."""
+    rows = read_rows(root / TEST, contract)
+    scores = {
+        name: probabilities(load_model(root / path), rows, contract, name)
+        for name, path in (("candidate", MODEL), ("baseline", BASELINE))
+    }
+    return rows[list(contract.key)].assign(**scores)
