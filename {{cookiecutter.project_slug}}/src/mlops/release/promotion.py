@@ -8,21 +8,26 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from mlops.artefacts.changes import lock_at
 from mlops.artefacts.contract import parse_contract
 from mlops.artefacts.files import text_digest
 from mlops.artefacts.git import Git
-from mlops.artefacts.lock import TEST, parse_lock
+from mlops.artefacts.github import GitHub
+from mlops.artefacts.lock import TEST, TRAIN, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL
-from mlops.artefacts.storage import Storage, describe
+from mlops.artefacts.storage import PIPELINE_FAILS, Storage, describe, reproduce
 from mlops.errors import Misuse, Refused, Undecided
-from mlops.gate import policy
+from mlops.gate import policy, report
 from mlops.gate.evidence import Champion, Evidence
+from mlops.gate.proof import stale
 from mlops.gate.verdict import Verdict, judge
+from mlops.release.approval import BY_PULL_REQUEST, approver, doubt
+from mlops.release.publication import PROPOSALS, propose
 from mlops.release.registry import (
     EnvironmentRecord,
     Lost,
@@ -30,11 +35,14 @@ from mlops.release.registry import (
     Registry,
     RetirementRecord,
     VersionRecord,
+    order,
 )
+from mlops.release.smoke import check_golden, golden
 from mlops.release.versions import Source, next_version
 
-VERSION_FILES = (MODEL, BASELINE, TEST)
+VERSION_FILES = (MODEL, BASELINE, TRAIN, TEST)
 TRIES = 3
+_LOOK = "`uv run mlops doctor` says what protects this repository."
 
 
 @dataclass(frozen=True)
@@ -60,34 +68,78 @@ class Release:
         """Judge the model in the work tree for an environment."""
         self._known(environment)
         with self.git.alone():
-            registry = self._fetched() if self.git.has_remote() else None
+            registry = self.fetched() if self.git.has_remote() else None
             return self._judge(registry, environment, self.root, Source.in_work_tree(self.root))
 
-    def register(self) -> Outcome:
-        """Make the committed model a version, if the first environment would have it."""
-        return self._settle(self._register)
+    def register(self, build: bool = False) -> Outcome:
+        """Make the committed model a version, if the first environment would have it.
 
-    def promote(self, version: str, environment: str) -> Outcome:
-        """Let a version into an environment, if that environment's gate says yes."""
+        `build` gets the outputs first, from storage or by running what is not there; a repository
+        without a model has nothing to register then.
+        """
+        return self._settle(lambda: self._register(build))
+
+    def promote(self, version: str, environment: str, propose: bool = False) -> Outcome:
+        """Let a version into an environment, if that environment's gate says yes.
+
+        Where somebody must approve and nobody was asked, `propose` opens a pull request to the
+        registry instead of refusing.
+        """
         self._known(environment)
-        return self._settle(lambda: self._promote(version, environment))
+        return self._settle(lambda: self._promote(version, environment, propose))
 
     def roll_back(self, environment: str, to: str | None, reason: str | None) -> Outcome:
         """Bring back the version before, verified, but not asked to beat what it replaces."""
         self._known(environment)
         return self._settle(lambda: self._roll_back(environment, to, reason))
 
+    def smoke(self, environment: str, roll_back: bool) -> str:
+        """Try what is live on its golden rows; if it fails, go back where that was asked for."""
+        self._known(environment)
+        with self.git.alone():
+            registry = self.fetched()
+            live = registry.live(environment)
+            if live is None:
+                raise Refused(f"Nothing is live in {environment}, so nothing can be tried.")
+            try:
+                return self._smoke(registry.version(live.version), environment)
+            except Refused as error:
+                why = str(error)
+        said = f"{live.version} in {environment} fails its smoke check: {why}."
+        if not roll_back:
+            raise Refused(f"{said} Go back with `mlops rollback {environment}`.")
+        try:
+            back = self.roll_back(environment, None, f"smoke check: {why}"[:300])
+        except Refused as no_way:
+            raise Refused(f"{said} AND THE ROLLBACK FAILED: {no_way}") from None
+        raise Refused(f"{said} Rolled back: {back.message}")
+
+    def _smoke(self, record: VersionRecord, environment: str) -> str:
+        contract = parse_contract(self._source(record).contract)
+        with tempfile.TemporaryDirectory() as name:
+            self.storage.fetch(record.stored, environment, Path(name))
+            count = check_golden(Path(name), record.golden, contract)
+        return f"{record.version} in {environment} answers {count} golden rows as registered."
+
     def retire(self, version: str, reason: str) -> Outcome:
         """Say that a version may not be promoted any more."""
         return self._settle(lambda: self._retire(version, reason))
 
-    def _register(self) -> Outcome:
+    def _register(self, build: bool) -> Outcome:
         _step("1/5 read the registry and check the work tree")
-        registry = self._fetched()
+        registry = self.fetched()
+        if build and lock_at(self.git, "HEAD") is None:
+            words = "Nothing to register: no model is committed yet. Run `uv run mlops run`."
+            return Outcome("", words, False)
         commit = self._committed()
         new = Source.at(self.git, commit)
         if same := registry.made_from(text_digest(new.contract), text_digest(new.lock)):
             return Outcome(same, f"This model is registered already, as {same}.", False)
+        if build:
+            _step("1/5 get the outputs of the pipeline")
+            if reproduce(self.root):
+                raise Refused(PIPELINE_FAILS)
+            self._committed()
         newest = registry.version(registry.versions[-1]) if registry.versions else None
         version, because = next_version(
             newest.version if newest else None,
@@ -116,19 +168,30 @@ class Release:
             files=[vars(file) for file in files],
             metrics=verdict.metrics,
             verdict=verdict.summary,
+            golden=golden(self.root, parse_contract(new.contract)),
         )
         registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
         return Outcome(version, f"Registered {version}: {'; '.join(because)}.", True, verdict)
 
-    def _promote(self, version: str, environment: str) -> Outcome:
+    def _promote(self, version: str, environment: str, propose: bool) -> Outcome:
         _step(f"1/6 read the registry: may {version} go to {environment}?")
-        registry = self._fetched()
+        registry = self.fetched()
         record = registry.usable(version)
         before = self._before(registry, record, environment)
         live = registry.live(environment)
         if live and live.version == version:
+            if (github := self._asks(environment)) and (
+                why := doubt(github, registry, environment)
+            ):
+                raise Refused(f"{version} is live in {environment} already, but {why}. {_LOOK}")
             self.storage.verify(record.stored, environment)
             return Outcome(version, f"{version} is live in {environment} already.", False)
+        if live and order(live.version) > order(version):
+            raise Refused(
+                f"{live.version}, which is newer than {version}, is live in {environment}. Going "
+                f"back is a rollback: `mlops rollback {environment} --to {version}`."
+            )
+        approved_by, why = self._approved(registry, environment, propose)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             _step(f"2/6 fetch its files from {before} and verify them")
@@ -142,13 +205,18 @@ class Release:
             self.storage.store(record.stored, folder, environment)
         _step(f"5/6 verify them in {environment}")
         self.storage.verify(record.stored, environment)
+        entry = self._entry(registry, record, environment, "promote", None, verdict.summary)
+        entry = replace(entry, approved_by=approved_by)
+        if why is not None and approved_by == BY_PULL_REQUEST:
+            _step("6/6 propose the promotion as a pull request to the registry")
+            return self._propose(registry, entry, verdict, why)
         _step("6/6 write the promotion into the registry")
-        self._enter(registry, record, environment, "promote", None, verdict.summary)
+        registry.write(entry, f"Promote {environment}: {version}")
         return Outcome(version, f"{version} is live in {environment}.", True, verdict)
 
     def _roll_back(self, environment: str, to: str | None, reason: str | None) -> Outcome:
         _step(f"1/3 read the registry: what was live in {environment} before?")
-        registry = self._fetched()
+        registry = self.fetched()
         live = registry.live(environment)
         if live is None:
             raise Refused(f"Nothing is live in {environment}, so there is nothing to roll back.")
@@ -168,12 +236,13 @@ class Release:
         self.storage.verify(record.stored, environment)
         _step("3/3 write the rollback into the registry")
         evidence = {"decision": "not asked", "from": live.version}
-        self._enter(registry, record, environment, "roll back", reason, evidence)
+        entry = self._entry(registry, record, environment, "roll back", reason, evidence)
+        registry.write(entry, f"Roll back {environment}: {record.version}")
         message = f"{environment} is back on {record.version} (was {live.version})."
         return Outcome(record.version, message)
 
     def _retire(self, version: str, reason: str) -> Outcome:
-        registry = self._fetched()
+        registry = self.fetched()
         registry.version(version)
         if registry.retirement(version):
             return Outcome(version, f"{version} is retired already.", False)
@@ -199,7 +268,8 @@ class Release:
                     _step("again somebody else was first, or the push was refused")
         raise Undecided(f"The registry was not written, and nothing in it changed: {why}")
 
-    def _fetched(self) -> Registry:
+    def fetched(self) -> Registry:
+        """The registry as origin has it, with the storage."""
         registry = Registry(self.root).fetch()
         self.storage.sync(fetch=False)
         return registry
@@ -216,9 +286,10 @@ class Release:
                 "The work tree has changes that are not committed, so nobody could say what the "
                 f"version was made from:\n{dirty}\nCommit them and run again."
             )
-        if changes := self.storage.pipeline_changes():
+        if stages := stale(self.root):
             raise Refused(
-                f"dvc.lock is not what the pipeline would give: {changes}. Run `uv run mlops run`, "
+                "dvc.lock is not what the pipeline would give: it would run "
+                f"{', '.join(stages)}. Run `uv run mlops run`, "
                 "commit dvc.lock, and run again."
             )
         return self.git("rev-parse", "HEAD")
@@ -232,22 +303,29 @@ class Release:
             raise Refused(f"Commit {record.commit} is not what {record.version} was made from.")
         return source
 
+    def champion(
+        self, registry: Registry | None, environment: str, folder: Path
+    ) -> Champion | None:
+        """What is live in the environment, its model and test set fetched into `folder`."""
+        live = registry.live(environment) if registry else None
+        if registry is None or live is None:
+            return None
+        record = registry.version(live.version)
+        needed = [file for file in record.stored if file.path in (MODEL, TEST)]
+        self.storage.fetch(needed, environment, folder)
+        contract = parse_contract(self._source(record).contract)
+        return Champion(live.version, folder / MODEL, contract)
+
     def _judge(
         self, registry: Registry | None, environment: str, files: Path, source: Source
     ) -> Verdict:
         """Ask the gate about the model in `files`, against what is live in the environment."""
         rules = policy.read_policy(self.root, environment)
-        live = registry.live(environment) if registry else None
-        champion = None
+        contract, lock = parse_contract(source.contract), parse_lock(source.lock)
         with tempfile.TemporaryDirectory() as name:
-            if registry and live:
-                record = registry.version(live.version)
-                model = [file for file in record.stored if file.path == MODEL]
-                self.storage.fetch(model, environment, Path(name))
-                contract = parse_contract(self._source(record).contract)
-                champion = Champion(live.version, Path(name) / MODEL, contract)
-            contract, lock = parse_contract(source.contract), parse_lock(source.lock)
-            return judge(rules, Evidence(files, contract, lock, champion, rules.sampling))
+            champion = self.champion(registry, environment, Path(name))
+            known = Path(name) / TEST if champion else None
+            return judge(rules, Evidence(files, contract, lock, champion, rules.sampling, known))
 
     def _before(self, registry: Registry, record: VersionRecord, environment: str) -> str:
         """The environment that holds the version now: it must have been there, same bytes."""
@@ -263,7 +341,61 @@ class Release:
             f"has seen. Run `mlops promote {record.version} --to {before}` first."
         )
 
-    def _enter(
+    def _asks(self, environment: str) -> GitHub | None:
+        """GitHub, where the environment asks for an approval.
+
+        Where origin is no GitHub, the word of whoever promotes has to do.
+        """
+        asks = policy.read_policy(self.root, environment).approval
+        return GitHub.of(self.root) if asks else None
+
+    def _approved(
+        self, registry: Registry, environment: str, propose: bool
+    ) -> tuple[str | None, str | None]:
+        """Who approved this promotion, or that a pull request must, and then why."""
+        github = self._asks(environment)
+        if github is None:
+            return None, None
+        run = os.environ.get("GITHUB_RUN_ID")
+        if run is None:
+            raise Refused(
+                f"{environment} asks for an approval (gates.yaml), and only a run on GitHub can "
+                "have one. Start it with `gh workflow run promote.yml -f version=VERSION -f "
+                f"environment={environment}`."
+            )
+        live = registry.live(environment)
+        if why := doubt(github, registry, environment):
+            why = f"{live.version if live else ''} is live in {environment}, but {why}"
+        elif who := approver(github, run, environment):
+            return who, None
+        else:
+            why = f"nobody approved run {run} for {environment}: it has no required reviewers"
+        if propose:
+            return BY_PULL_REQUEST, why
+        raise Refused(
+            f"{why}, so nothing goes there unseen. With `--propose` the promotion becomes a pull "
+            f"request that somebody else merges. {_LOOK}"
+        )
+
+    def _propose(
+        self, registry: Registry, entry: EnvironmentRecord, verdict: Verdict, why: str
+    ) -> Outcome:
+        github = GitHub.of(self.root)
+        assert github is not None  # nosec B101
+        branch = f"{PROPOSALS}{entry.environment}"
+        subject = f"Promote {entry.environment}: {entry.version}"
+        registry.propose(entry, subject, branch)
+        body = (
+            f"Merging this lets **{entry.version}** into **{entry.environment}**. It replaces "
+            f"{entry.previous or 'nothing'}. Somebody else than {report.cell(entry.by)}, who asked "
+            f"for it, has to merge it.\n\nWhy it is a pull request: {report.cell(why)}.\n\n"
+            f"Run: {entry.run}\n\n{report.to_markdown(verdict)}"
+        )
+        url = propose(github, branch, subject, body)
+        message = f"{entry.version} is proposed for {entry.environment}; merging {url} lets it in."
+        return Outcome(entry.version, message, False, verdict)
+
+    def _entry(
         self,
         registry: Registry,
         record: VersionRecord,
@@ -271,21 +403,18 @@ class Release:
         action: Literal["promote", "roll back"],
         reason: str | None,
         evidence: dict[str, Any],
-    ) -> None:
+    ) -> EnvironmentRecord:
         live = registry.live(environment)
-        registry.write(
-            EnvironmentRecord(
-                environment=environment,
-                version=record.version,
-                action=action,
-                approved_by=None,
-                reason=reason,
-                previous=live.version if live else None,
-                model=record.model,
-                evidence=evidence,
-                **self._stamp("since"),
-            ),
-            f"{action.capitalize()} {environment}: {record.version}",
+        return EnvironmentRecord(
+            environment=environment,
+            version=record.version,
+            action=action,
+            approved_by=None,
+            reason=reason,
+            previous=live.version if live else None,
+            model=record.model,
+            evidence=evidence,
+            **self._stamp("since"),
         )
 
     def _stamp(self, when: str) -> dict[str, Any]:

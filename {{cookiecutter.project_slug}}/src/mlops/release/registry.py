@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from mlops.artefacts.files import parse_yaml, text_digest, to_yaml
 from mlops.artefacts.git import REMOTE, Git, GitError
+from mlops.artefacts.keys import registry_key
 from mlops.artefacts.model import MODEL
 from mlops.artefacts.storage import REFSPEC as STORAGE_REFSPEC
 from mlops.artefacts.storage import StoredFile
@@ -40,7 +41,10 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """What a version is. Digests are sha256 but for `data`, which holds DVC's md5."""
+    """What a version is. Digests are sha256 but for `data`, which holds DVC's md5.
+
+    `golden` holds requests with the answers that the model gave when it was registered.
+    """
 
     version: str
     created: str
@@ -55,6 +59,7 @@ class VersionRecord:
     files: list[dict[str, Any]]
     metrics: dict[str, Any]
     verdict: dict[str, Any]
+    golden: list[dict[str, Any]]
 
     @property
     def stored(self) -> tuple[StoredFile, ...]:
@@ -63,7 +68,7 @@ class VersionRecord:
     @property
     def model(self) -> str:
         """The digest that the environments agree on."""
-        return next(file.sha256 for file in self.stored if file.path == MODEL)
+        return str(next(file.sha256 for file in self.stored if file.path == MODEL))
 
 
 @dataclass(frozen=True)
@@ -206,18 +211,30 @@ class Registry:
 
     def history(self, environment: str | None = None) -> list[Record]:
         """Every event, oldest first; with an environment, the events of that environment."""
+        places = self._places(f"environments/{environment}.yaml" if environment else "")
+        return _records(self.git, places)
+
+    def events(self, environment: str) -> list[tuple[str, EnvironmentRecord]]:
+        """As `history`, each with the commit that brought it; not the merge of a proposal."""
+        places = self._places(f"environments/{environment}.yaml")
+        records = _records(self.git, places)
+        commits = (commit for commit, _ in places)
+        pairs = zip(commits, records, strict=True)
+        return [(c, record) for c, record in pairs if isinstance(record, EnvironmentRecord)]
+
+    def _places(self, path: str) -> list[tuple[str, str]]:
+        """Commit and path of every event, oldest first; with a path, of that file."""
         if self.tip is None:
             return []
         log = self.git(
             "log", "--reverse", "--topo-order", "--diff-filter=AM", "--name-only",
-            "--format=%x01%H", self.tip,
-            "--", *([f"environments/{environment}.yaml"] if environment else ()),
+            "--format=%x01%H", self.tip, "--", *([path] if path else ()),
         )  # fmt: skip
         places = []
         for chunk in log.split("\x01")[1:]:
             commit, *paths = chunk.split()
             places += [(commit, path) for path in paths]
-        return _records(self.git, places)
+        return places
 
     def write(self, record: Record, subject: str, tag: tuple[str, str] | None = None) -> None:
         """Add one event on origin, whole or not at all. Raises Lost if another came first.
@@ -225,16 +242,7 @@ class Registry:
         `tag` is (name, commit): an annotated tag on the code, pushed in the same transaction.
         """
         text = to_yaml(asdict(record))
-        blob = self.git("hash-object", "-w", "--stdin", stdin=text)
-        with tempfile.TemporaryDirectory() as folder:
-            index = {"GIT_INDEX_FILE": f"{folder}/index"}
-            if self.tip:
-                self.git("read-tree", self.tip, env=index)
-            entry = f"100644,{blob},{path_of(record)}"
-            self.git("update-index", "--add", "--cacheinfo", entry, env=index)
-            tree = self.git("write-tree", env=index)
-        parents = ["-p", self.tip] if self.tip else []
-        commit = self.git("commit-tree", tree, *parents, "-m", subject)
+        commit = self._commit(record, text, subject)
         updates = [f"{commit}:refs/heads/{BRANCH}"]
         if tag:
             name, target = tag
@@ -245,10 +253,28 @@ class Registry:
             )
             updates.append(f"{self.git('mktag', stdin=body)}:refs/tags/{name}")
         try:
-            self.git("push", "--quiet", "--atomic", REMOTE, *updates)
+            with registry_key(self.git.root) as env:
+                self.git("push", "--quiet", "--atomic", REMOTE, *updates, env=env)
         except GitError as error:
             raise Lost(str(error)) from None
         self.git("update-ref", SEEN, commit)
+
+    def propose(self, record: Record, subject: str, branch: str) -> None:
+        """Push the event to a branch of its own, for a pull request to the registry."""
+        commit = self._commit(record, to_yaml(asdict(record)), subject)
+        self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}")
+
+    def _commit(self, record: Record, text: str, subject: str) -> str:
+        blob = self.git("hash-object", "-w", "--stdin", stdin=text)
+        with tempfile.TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": f"{folder}/index"}
+            if self.tip:
+                self.git("read-tree", self.tip, env=index)
+            entry = f"100644,{blob},{path_of(record)}"
+            self.git("update-index", "--add", "--cacheinfo", entry, env=index)
+            tree = self.git("write-tree", env=index)
+        parents = ["-p", self.tip] if self.tip else []
+        return self.git("commit-tree", tree, *parents, "-m", subject)
 
 
 def _records(git: Git, places: list[tuple[str, str]]) -> list[Record]:

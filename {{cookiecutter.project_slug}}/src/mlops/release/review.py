@@ -1,0 +1,149 @@
+"""The gate of a pull request: its candidate, judged by the base branch.
+
+Policy, gate code, champion and known test rows are the base branch's or the registry's. Of the
+candidate's checkout only data is read: dvc.lock, the contract and stored files by digest. None
+of its code runs here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from mlops.artefacts.changes import Changes, find_changes, lock_at, settings_changes
+from mlops.artefacts.contract import parse_contract
+from mlops.artefacts.git import Git
+from mlops.artefacts.lock import TEST, Lock, parse_lock
+from mlops.artefacts.storage import StoredFile
+from mlops.errors import Refused
+from mlops.gate import policy
+from mlops.gate.checks import Finding
+from mlops.gate.evidence import Evidence
+from mlops.gate.proof import JUDGED, PREDICTIONS, Proof, read_proof, stale, take
+from mlops.gate.verdict import Answer, Verdict, judge
+from mlops.release.promotion import Release
+from mlops.release.versions import Source
+
+POLICY = "gates.yaml"
+_QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
+
+
+def review(root: Path, candidate: Path, proof: Path) -> Verdict:
+    """Judge the checkout `candidate` by the checkout `root` of the branch that it wants to enter.
+
+    `proof` is the folder that the candidate's own job wrote; there may be none.
+    """
+    release, theirs = Release(root), Git(candidate)
+    theirs("fetch", "--quiet", "--no-tags", str(root.resolve()), "HEAD")
+    base = theirs("rev-parse", "FETCH_HEAD")
+    changes = find_changes(theirs, base)
+    notes = _notes(theirs, base, changes)
+    environment = release.order[0]
+    rules = policy.read_policy(root, environment)
+    if not changes.model:
+        finding = Finding("pass", "nothing that a model is made from changes")
+        answers = (Answer("lock", _QUESTION, (finding,)),)
+        return Verdict(environment, "yes", rules.digest, None, None, answers, {}, notes=notes)
+    source = Source.at(theirs, "HEAD")
+    lock = parse_lock(source.lock)
+    with tempfile.TemporaryDirectory() as name, release.git.alone():
+        folder = Path(name)
+        registry = release.fetched() if release.git.has_remote() else None
+        findings = _honest(candidate, proof)
+        findings += _collect(release, environment, lock, proof, folder)
+        known = _known(release, environment, lock_at(theirs, base), folder)
+        told = proof / PREDICTIONS if changes.environment else None
+        contract = parse_contract(source.contract)
+        champion = release.champion(registry, environment, folder / "champion")
+        evidence = Evidence(
+            folder, contract, lock, champion, rules.sampling, known, review=True, told=told
+        )
+        answer = Answer("lock", _QUESTION, tuple(findings))
+        return judge(rules, evidence, (answer,), notes + _test_set(evidence))
+
+
+def _honest(candidate: Path, proof: Path) -> list[Finding]:
+    """What DVC says of the lock here, and what the candidate's job told against it."""
+    mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
+    findings = []
+    try:
+        told = read_proof(proof)
+    except Refused:
+        told = Proof(True)
+        findings.append(_no("the candidate's own job told nothing: see its log"))
+    if stages := sorted({*stale(candidate), *told.stale}):
+        findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
+    if told.differences:
+        findings.append(
+            _no(f"built again, it gives other files: {'; '.join(told.differences)}; {mend}")
+        )
+    return findings or [Finding("pass", "code, parameters and data are those of dvc.lock")]
+
+
+def _collect(
+    release: Release, environment: str, lock: Lock, proof: Path, folder: Path
+) -> list[Finding]:
+    """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
+    odb = release.storage.odb(environment)
+    findings, built = [], []
+    for path in JUDGED:
+        md5 = lock.outs.get(path)
+        if md5 is None:
+            findings.append(_no(f"dvc.lock names no {path}"))
+        elif odb.exists(md5):
+            release.storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
+        elif take(path, md5, proof, folder):
+            built.append(path)
+        else:
+            findings.append(
+                _no(f"{path} is not in storage: run `uv run mlops push` where you trained it")
+            )
+    if built:
+        words = "not in storage; CI built the same bytes"
+        findings.append(Finding("pass", f"{', '.join(built)}: {words}"))
+    return findings
+
+
+def _known(release: Release, environment: str, lock: Lock | None, folder: Path) -> Path | None:
+    """The test set of the base branch, if it has one."""
+    md5 = lock.outs.get(TEST) if lock else None
+    if md5 is None:
+        return None
+    release.storage.fetch([StoredFile(TEST, None, md5, 0)], environment, folder / "known")
+    return folder / "known" / TEST
+
+
+def _notes(git: Git, base: str, changes: Changes) -> tuple[str, ...]:
+    """What a reader must know: which of the judges themselves would change."""
+    notes = []
+    judges = changes.judges()
+    if POLICY in judges:
+        old, new = git.blobs([f"{base}:{POLICY}", f"HEAD:{POLICY}"])
+        would = settings_changes(old, new, POLICY) or ["words only"]
+        notes.append(f"It changes the policy, {POLICY}: {'; '.join(would)}")
+    if others := [path for path in judges if path != POLICY]:
+        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if others[8:] else "")
+        notes.append(f"It changes the machinery that judges: {shown}")
+    if changes.environment:
+        notes.append(
+            "It changes the environment: these predictions were made by the candidate's own, in a "
+            "job of its own; `mlops register` measures again after the merge"
+        )
+    return tuple(notes)
+
+
+def _test_set(evidence: Evidence) -> tuple[str, ...]:
+    try:
+        rows = evidence.holdout
+    except Refused:
+        return ()  # the check of it has said why
+    if not (rows.gone or rows.changed or rows.added):
+        return ()
+    return (
+        f"It changes the test set: {rows.gone:,} rows go, {rows.changed:,} change, "
+        f"{rows.added:,} come; judged here are the known rows",
+    )
+
+
+def _no(words: str) -> Finding:
+    return Finding("refuse", words)
