@@ -16,6 +16,7 @@ ROOT = Path(".")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 yes, 1 no, 2 could not decide, 64 wrong use."""
     arguments = _parser().parse_args(argv)
+    arguments.where = Path.cwd()  # paths are meant from where the command was called
     try:
         _enter_project()
         return int(arguments.run(arguments) or 0)
@@ -53,21 +54,43 @@ def _parser() -> argparse.ArgumentParser:
     add("push", _storage, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
-    add("register", _release, "make the committed model a version", reads=True)
+    prove = add("prove", _prove, "is dvc.lock honest? builds what is not in storage")
+    prove.add_argument("--base", required=True, metavar="REVISION", help="what it wants to enter")
+    prove.add_argument("--out", type=Path, default=Path("proof"), help="folder for what is found")
+    review = add("review", _review, "judge another checkout by this one's rules", reads=True)
+    review.add_argument("candidate", type=Path, help="the checkout that is judged")
+    review.add_argument("--proof", type=Path, required=True, help="what `mlops prove` found")
+    register = add("register", _release, "make the committed model a version", reads=True)
+    register.add_argument("--build", action="store_true", help="get or build its outputs first")
     promote = add("promote", _release, "let a version into an environment", reads=True)
     promote.add_argument("version")
     promote.add_argument("--to", required=True, metavar="ENV")
+    promote.add_argument(
+        "--propose", action="store_true", help="open a pull request where nobody approved"
+    )
     rollback = add("rollback", _release, "bring back the version before", reads=True)
     rollback.add_argument("env")
     rollback.add_argument("--to", metavar="VERSION", help="an earlier one than the last")
     rollback.add_argument("--reason")
+    smoke = add("smoke", _smoke, "does what is live answer as it did when it was registered?")
+    smoke.add_argument("env")
+    smoke.add_argument("--roll-back", action="store_true", help="go back if it does not")
     retire = add("retire", _release, "say that a version may not be promoted any more", reads=True)
     retire.add_argument("version")
     retire.add_argument("--reason", required=True)
+    publish = add("publish", _publish, "show on GitHub what is live: release, deployment")
+    publish.add_argument("env")
+    comment = add("comment", _comment, "write the gate's report under its pull request")
+    comment.add_argument("report", type=Path)
+    add("deliver", _deliver, "commit what was trained to its branch and start the checks")
     add("status", _view, "what is live in each environment", reads=True)
     history = add("history", _view, "every event, or what was live on a day", reads=True)
     history.add_argument("env", nargs="?")
     history.add_argument("--at", metavar="DATE", help="what was live then, e.g. 2026-03-31 (UTC)")
+    add("doctor", _doctor, "what protects this repository, here and on GitHub", reads=True)
+    github = add("github", _github, "bring GitHub's settings to what .github holds", reads=True)
+    github.add_argument("what", choices=["apply"])
+    github.add_argument("--yes", action="store_true", help="change them; without it, only tell")
     move = add("move-storage", _storage, "move data and models to another DVC remote")
     move.add_argument("url", help="s3://bucket/path, gs://, azure://, ssh:// or a folder")
     for stage, words in (
@@ -125,16 +148,49 @@ def _seal(arguments: Any) -> None:
 
 
 def _gate(arguments: Any) -> int:
-    from mlops.gate import report
     from mlops.release.promotion import Release
 
-    verdict = Release(ROOT).gate(arguments.env)
+    return _told(Release(ROOT).gate(arguments.env), arguments)
+
+
+def _told(verdict: Any, arguments: Any) -> int:
+    from mlops.gate import report
+
     report.write(verdict, ROOT / "reports")
     if arguments.json:
         print(report.to_json(verdict), end="")
     else:
         report.show(verdict)
-    return verdict.status
+    return int(verdict.status)
+
+
+def _prove(arguments: Any) -> int:
+    from mlops.gate.policy import environments
+    from mlops.gate.proof import prove
+
+    out = arguments.where / arguments.out
+    proof = prove(ROOT, arguments.base, environments(ROOT)[0], out)
+    if not proof.model_touched:
+        print("Yes: nothing that a model is made from changes.")
+    elif proof.honest:
+        print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
+    else:
+        print(f"No: dvc.lock is not honest: {'; '.join([*proof.stale, *proof.differences])}.")
+        print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
+    return 0 if proof.honest else 1
+
+
+def _review(arguments: Any) -> int:
+    from mlops.release.review import review
+
+    candidate, proof = (arguments.where / path for path in (arguments.candidate, arguments.proof))
+    return _told(review(ROOT, candidate, proof), arguments)
+
+
+def _smoke(arguments: Any) -> None:
+    from mlops.release.promotion import Release
+
+    print(Release(ROOT).smoke(arguments.env, arguments.roll_back))
 
 
 def _release(arguments: Any) -> int:
@@ -143,12 +199,13 @@ def _release(arguments: Any) -> int:
 
     release, a = Release(ROOT), arguments
     outcome = {
-        "register": lambda: release.register(),
-        "promote": lambda: release.promote(a.version, a.to),
-        "rollback": lambda: release.roll_back(a.env, a.to, a.reason),
+        "register": lambda: release.register(a.build),
+        "promote": lambda: release.promote(a.version, a.to, a.propose),
+        "rollback": lambda: release.roll_back(a.env, a.to or None, a.reason),
         "retire": lambda: release.retire(a.version, a.reason),
     }[a.command]()
     verdict = outcome.verdict
+    _output(a.command, outcome)
     if a.json:
         answer = {
             "version": outcome.version,
@@ -162,6 +219,97 @@ def _release(arguments: Any) -> int:
             report.show(verdict)
         print(outcome.message)
     return verdict.status if verdict else 0
+
+
+def _output(command: str, outcome: Any) -> None:
+    """Tell a workflow what the next job needs to know.
+
+    A version is released by the run that registered it; a run that is tried again goes on.
+    """
+    path = os.environ.get("GITHUB_OUTPUT")
+    if not path or command not in ("register", "promote"):
+        return
+    refused = bool(outcome.verdict and outcome.verdict.status)
+    again = os.environ.get("GITHUB_RUN_ATTEMPT", "1") != "1"
+    version = outcome.version if not refused and (outcome.changed or again) else ""
+    live = str(not refused and "is live in" in outcome.message).lower()
+    said = f"version={version}\n" if command == "register" else f"live={live}\n"
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(said)
+
+
+def _doctor(arguments: Any) -> int:
+    from dataclasses import asdict
+
+    from mlops.settings.doctor import examine
+
+    rows = examine(ROOT)
+    bad = [row for row in rows if row.state == "bad"]
+    if arguments.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+    else:
+        _rows(
+            [
+                (row.state.upper() if row in bad else row.state, row.subject, row.words)
+                for row in rows
+            ]
+        )
+        print(
+            f"{len(bad)} of {len(rows)} things do not protect. `mlops github apply` mends most."
+            if bad
+            else "Everything that was asked for protects."
+        )
+    return 1 if bad else 0
+
+
+def _github(arguments: Any) -> int:
+    from mlops.artefacts.github import GitHub
+    from mlops.settings.apply import apply, plan
+
+    github = GitHub.of(ROOT)
+    if github is None:
+        raise Refused("origin is no GitHub repository. `git remote add origin URL`, then again.")
+    steps = plan(ROOT, github)
+    if not arguments.yes:
+        told = {"would change": [step.words for step in steps]}
+        after = "Nothing was changed. To change it: `uv run mlops github apply --yes`."
+    else:
+        result = apply(steps)
+        told = {"changed": list(result.done), "could not": list(result.failed)}
+        after = "`uv run mlops doctor` says what protects the repository now."
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    elif not steps:
+        print(f"{github.slug} has the settings that .github holds already.")
+    else:
+        _rows([(how, words) for how, listed in told.items() for words in listed])
+        print(after)
+    return 1 if told.get("could not") else 0
+
+
+def _rows(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    for *first, last in rows:
+        print("  ".join([*(c.ljust(w) for c, w in zip(first, widths, strict=True)), last]))
+
+
+def _publish(arguments: Any) -> None:
+    from mlops.gate.policy import environments
+    from mlops.release.publication import publish
+
+    print(publish(ROOT, arguments.env, environments(ROOT)[-1]))
+
+
+def _comment(arguments: Any) -> None:
+    from mlops.gate.comment import comment
+
+    print(comment(ROOT, arguments.where / arguments.report))
+
+
+def _deliver(arguments: Any) -> None:
+    from mlops.release.delivery import deliver
+
+    print(deliver(ROOT))
 
 
 def _view(arguments: Any) -> None:

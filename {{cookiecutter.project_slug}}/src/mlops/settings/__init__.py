@@ -1,0 +1,1 @@
+"""What protects the repository: settings as code, and a look at what is in force."""

@@ -1,0 +1,242 @@
+"""`mlops doctor`: what protects this repository, here and on GitHub.
+
+Everything is asked for, nothing is believed: what cannot be seen counts as not protected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops.artefacts.github import GitHub, Missing
+from mlops.artefacts.keys import SECRET
+from mlops.errors import Refused, Undecided
+from mlops.gate import policy
+from mlops.release.approval import doubt
+from mlops.release.registry import Registry
+from mlops.settings import wanted
+
+State = Literal["good", "note", "bad"]
+CHECKS = ("ci", "model-gate", "security")
+GUARDED = ("/.github/", "/gates.yaml", "/src/mlops/", "/model-types.txt", "/data/")
+_USES = re.compile(r"uses:\s*([\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(\S+)(?:\s*#\s*(\S+))?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that protects, or does not."""
+
+    state: State
+    subject: str
+    words: str
+
+
+def examine(root: Path) -> list[Row]:
+    """All that can be said; a question that fails is an answer too."""
+    github = GitHub.of(root)
+    rows = [*_answer("policy", lambda: _policy(root)), *_answer("owners", lambda: _owners(root))]
+    rows += _answer("pins", lambda: _pins(root, github))
+    if github is None:
+        words = "origin is no GitHub repository: whoever can push can promote"
+        return [*rows, Row("note", "GitHub", words)]
+    default = "main"
+    try:
+        default = str(github.get("")["default_branch"])
+    except Refused as error:
+        return [*rows, Row("bad", "GitHub", str(error))]
+    questions: list[tuple[str, Callable[[], Iterator[Row]]]] = [
+        ("default branch", lambda: _default_branch(github, default)),
+        ("registry", lambda: _registry(github)),
+        ("tags", lambda: _rulesets(github)),
+        ("environments", lambda: _environments(root, github)),
+        ("secrets", lambda: _secrets(root, github)),
+        ("workflow token", lambda: _token(github)),
+        ("what is live", lambda: _live(root, github)),
+    ]
+    for subject, question in questions:
+        rows += _answer(subject, question)
+    return rows
+
+
+def _answer(subject: str, question: Callable[[], Iterator[Row]]) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        rows += question()
+    except Undecided:
+        raise
+    except Refused as error:
+        rows.append(Row("bad", subject, f"cannot be seen: {error}"))
+    return rows
+
+
+def _policy(root: Path) -> Iterator[Row]:
+    for name in policy.environments(root):
+        if policy.read_policy(root, name).approval:
+            yield Row("good", f"approval of {name}", "gates.yaml asks for it")
+    if not policy.read_policy(root, policy.environments(root)[-1]).approval:
+        last = policy.environments(root)[-1]
+        yield Row("bad", f"approval of {last}", f"gates.yaml lets {last} be entered unapproved")
+
+
+def _owners(root: Path) -> Iterator[Row]:
+    text = (root / wanted.OWNERS).read_text() if (root / wanted.OWNERS).exists() else ""
+    alone = [path for path in GUARDED if not wanted.owners(text, path.removeprefix("/"))]
+    if alone:
+        yield Row("bad", "owners", f"CODEOWNERS names nobody for {', '.join(alone)}")
+    else:
+        yield Row("good", "owners", "CODEOWNERS names somebody for policy, machinery and data")
+
+
+def _pins(root: Path, github: GitHub | None) -> Iterator[Row]:
+    """Actions by commit, with the version that it is; stale where a newer release is out."""
+    used: dict[str, str | None] = {}
+    loose = []
+    for path in sorted((root / ".github").rglob("*.yml")):
+        for name, ref, version in _USES.findall(path.read_text(encoding="utf-8")):
+            used[name] = version
+            if not re.fullmatch(r"[0-9a-f]{40}", ref):
+                loose.append(f"{name}@{ref} in {path.name}")
+    if loose:
+        yield Row("bad", "pins", f"not pinned to a commit: {', '.join(loose)}")
+    else:
+        yield Row("good", "pins", f"{len(used)} actions, each pinned to a commit")
+    if github is None or github.host != "github.com":
+        return
+    for name, version in sorted(used.items()):
+        newest = github.find(f"/repos/{name}/releases/latest")
+        if newest and version and str(newest["tag_name"]) != version:
+            words = f"{name} is {version}, the newest is {newest['tag_name']}"
+            yield Row("note", "pins", f"stale: {words}")
+
+
+def _default_branch(github: GitHub, branch: str) -> Iterator[Row]:
+    rules = _rules(github, branch)
+    checks = {
+        check["context"]
+        for rule in rules.get("required_status_checks", ())
+        for check in rule["parameters"]["required_status_checks"]
+    }
+    yield _row(set(CHECKS) <= checks, branch, f"requires the checks {', '.join(CHECKS)}")
+    reviews = [
+        rule["parameters"]
+        for rule in rules.get("pull_request", ())
+        if rule["parameters"]["required_approving_review_count"] > 0
+    ]
+    yield _row(bool(reviews), branch, "is changed by reviewed pull requests only")
+    owned = any(rule["require_code_owner_review"] for rule in reviews)
+    yield _row(owned, branch, "asks the owners of what changes (CODEOWNERS)")
+    kept = {"deletion", "non_fast_forward"} <= set(rules)
+    yield _row(kept, branch, "cannot be deleted or rewritten")
+
+
+def _registry(github: GitHub) -> Iterator[Row]:
+    for branch in ("registry", "dvc-storage"):
+        rules = _rules(github, branch)
+        kept = {"deletion", "non_fast_forward"} <= set(rules)
+        yield _row(kept, branch, "cannot be deleted or rewritten")
+        if branch == "registry":
+            closed = bool({"pull_request", "update"} & set(rules))
+            yield _row(closed, branch, "is closed to pushes by hand")
+
+
+def _rulesets(github: GitHub) -> Iterator[Row]:
+    """Tags, which have no list of rules of their own, and who may pass rules by."""
+    guarded: set[str] = set()
+    for listed in github.every("rulesets"):
+        ruleset = github.get(f"rulesets/{listed['id']}")
+        if ruleset["enforcement"] != "active":
+            continue
+        names = ((ruleset.get("conditions") or {}).get("ref_name") or {}).get("include", ())
+        if ruleset["target"] == "tag" and {"refs/tags/v*", "~ALL"} & set(names):
+            guarded |= {rule["type"] for rule in ruleset["rules"]}
+        if "bypass_actors" not in ruleset:
+            words = "who may pass it by cannot be seen with this token"
+            yield Row("note", f"ruleset {ruleset['name']}", words)
+        for actor in ruleset.get("bypass_actors") or ():
+            who = actor["actor_type"] + (f" {actor['actor_id']}" if actor["actor_id"] else "")
+            words = f"{who} may pass it by ({actor['bypass_mode']})"
+            yield Row("note", f"ruleset {ruleset['name']}", words)
+    yield _row({"update", "deletion"} <= guarded, "tags v*", "cannot be moved or deleted")
+    yield _row("creation" in guarded, "tags v*", "are made by the registry's key only")
+
+
+def _environments(root: Path, github: GitHub) -> Iterator[Row]:
+    for name in policy.environments(root):
+        there = github.find(f"environments/{name}")
+        subject = f"environment {name}"
+        if there is None:
+            yield Row("bad", subject, "is not there, so it protects nothing")
+            continue
+        rules = {rule["type"]: rule for rule in there.get("protection_rules") or ()}
+        limited = there.get("deployment_branch_policy") is not None
+        yield _row(limited, subject, "lets in jobs of chosen branches only")
+        if not policy.read_policy(root, name).approval:
+            continue
+        rule = rules.get("required_reviewers")
+        if not rule or not rule["reviewers"]:
+            words = "has no required reviewers: promotions become pull requests to registry"
+            yield Row("note", subject, words)
+            continue
+        who = ", ".join(
+            str(r["reviewer"].get("login") or r["reviewer"].get("slug")) for r in rule["reviewers"]
+        )
+        yield Row("good", subject, f"asks {who} to approve")
+        yield _row(bool(rule.get("prevent_self_review")), subject, "asks a second person")
+        if there.get("can_admins_bypass"):
+            yield Row("note", subject, "administrators may pass its rules by")
+
+
+def _secrets(root: Path, github: GitHub) -> Iterator[Row]:
+    common = {secret["name"] for secret in github.every("actions/secrets", "secrets")}
+    if SECRET in common:
+        words = f"{SECRET} is a secret of the repository: every job holds it; make it one of "
+        yield Row("bad", "secrets", words + "the environments with `mlops github apply --yes`")
+    for name in sorted(common - {SECRET, "STORAGE_KEY"}):
+        yield Row("note", "secrets", f"{name} is a secret of the repository: every job holds it")
+    lacking = []
+    for name in policy.environments(root):
+        try:
+            held = github.every(f"environments/{name}/secrets", "secrets")
+        except Missing:
+            held = []
+        if SECRET not in {secret["name"] for secret in held}:
+            lacking.append(name)
+    if lacking:
+        words = f"{', '.join(lacking)} hold no {SECRET}, so nothing can be promoted there once "
+        yield Row("bad", "secrets", words + "the registry is closed: `mlops github apply --yes`")
+    else:
+        yield Row("good", "secrets", f"every environment holds its {SECRET}")
+
+
+def _token(github: GitHub) -> Iterator[Row]:
+    there = github.get("actions/permissions/workflow")
+    read = there["default_workflow_permissions"] == "read"
+    yield _row(read, "workflow token", "may only read unless a job asks for more")
+    opens = bool(there["can_approve_pull_request_reviews"])
+    yield _row(opens, "workflow token", "may open the pull request of a promotion")
+
+
+def _live(root: Path, github: GitHub) -> Iterator[Row]:
+    registry = Registry(root).fetch()
+    for name in policy.environments(root):
+        live = registry.live(name)
+        if live is None or not policy.read_policy(root, name).approval:
+            continue
+        why = doubt(github, registry, name)
+        words = f"{live.version} was approved by {live.approved_by}, as GitHub remembers"
+        yield Row("bad" if why else "good", f"live in {name}", why or words)
+
+
+def _rules(github: GitHub, branch: str) -> dict[str, list[dict[str, Any]]]:
+    """The rules in force for a branch, by type, wherever they come from."""
+    rules: dict[str, list[dict[str, Any]]] = {}
+    for rule in github.every(f"rules/branches/{branch}"):
+        rules.setdefault(rule["type"], []).append(rule)
+    return rules
+
+
+def _row(good: bool, subject: str, words: str) -> Row:
+    return Row("good" if good else "bad", subject, words if good else f"does not hold: {words}")
