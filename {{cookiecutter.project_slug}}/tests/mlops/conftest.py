@@ -1,10 +1,14 @@
 """The tiny project is made once; each test gets a copy of it at some point of its life."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub import Hub
 from parcels import Project, make_project
+
+from mlops.artefacts import github
 
 GIT = """\
 [user]
@@ -28,8 +32,9 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("DVC_NO_ANALYTICS", "1")
         for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
             patch.setenv(f"DVC_{name}_DIR", str(home / "dvc"))
-        for name in ("GIT_DIR", "GIT_INDEX_FILE", "GITHUB_ACTOR", "GITHUB_RUN_ID"):
-            patch.delenv(name, raising=False)
+        for name in os.environ:
+            if name.startswith(("GITHUB_", "GH_", "GIT_DIR", "GIT_INDEX", "REGISTRY_KEY")):
+                patch.delenv(name)
         yield
 
 
@@ -87,3 +92,14 @@ def second(made_second: Project, tmp_path: Path) -> Project:
 def third(made_third: Project, tmp_path: Path) -> Project:
     """As `second`, then 1.2.0 came to dev."""
     return made_third.copy(tmp_path)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """GitHub, as a workflow's job reaches it."""
+    with Hub() as hub:
+        monkeypatch.setenv("GITHUB_API_URL", hub.url)
+        monkeypatch.setenv("GITHUB_TOKEN", "ghs_token")
+        monkeypatch.setattr(github, "PAUSES", (0.01, 0.01, 0.01))
+        yield hub
+    assert hub.errors == []

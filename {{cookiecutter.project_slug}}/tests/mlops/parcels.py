@@ -278,11 +278,18 @@ class Project:
     def change_branch(self, branch: str, change: Callable[[Path], None], *push: str) -> None:
         """Somebody changes a branch of origin past the machinery."""
         place = self.root.parent / "stranger"
+        shutil.rmtree(place, ignore_errors=True)
         self.git("clone", "--quiet", "--branch", branch, str(self.origin), str(place))
         stranger = Project(place)
         change(place)
         stranger.commit("Nothing to see here")
         stranger.git("push", "--quiet", *push, "origin", f"HEAD:{branch}")
+
+    def on_github(self) -> None:
+        """Let origin be acme/late-flights on GitHub, which Git finds in the bare repository."""
+        url = "https://github.com/acme/late-flights"
+        self.git("config", f"url.{self.origin}.insteadOf", url)
+        self.git("remote", "set-url", "origin", url)
 
     def copy(self, folder: Path) -> Project:
         """The project and its origin, elsewhere."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from parcels import Project, make_model, make_rows
@@ -17,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from mlops.artefacts.contract import read_contract
 from mlops.artefacts.files import read_text
-from mlops.artefacts.lock import TEST, parse_lock
+from mlops.artefacts.lock import TEST, TRAIN, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL, seal
 from mlops.errors import Misuse, Refused
 from mlops.gate.checks import CHECKS, compare
@@ -46,7 +47,11 @@ def another_good_model(project: Project) -> None:
 
 
 def few_rows(project: Project) -> None:
-    project.put_test_rows(project.test_rows.head(490))
+    project.edit("gates.yaml", "rows: {min: 500", "rows: {min: 5000")
+
+
+def fewer_test_rows(project: Project) -> None:
+    project.put_test_rows(project.test_rows.iloc[5:])
 
 
 def a_bound_out_of_reach(project: Project) -> None:
@@ -64,6 +69,7 @@ def a_worse_model(project: Project) -> None:
 RED: dict[str, Callable[[Project], None]] = {
     "files": another_good_model,
     "rows": few_rows,
+    "holdout": fewer_test_rows,
     "bounds": a_bound_out_of_reach,
     "baseline": a_baseline_as_good,
     "champion": a_worse_model,
@@ -231,20 +237,25 @@ def write(path: str, content: bytes) -> Callable[[Project], None]:
 
 
 SCORED = {"bounds", "baseline", "champion"}
+MEASURED = {"rows", "holdout", *SCORED}
 BAD: dict[str, tuple[Callable[[Project], None], set[str], str]] = {
-    "predictions are NaN": (nan_predictions, SCORED, "are no numbers between 0 and 1"),
-    "one class only": (one_class, {"rows", *SCORED}, "0 of at least 100"),
-    "no rows": (no_rows, {"rows", *SCORED}, "0 of at least 500"),
-    "rows without a label": (no_labels, {"rows", *SCORED}, "rows without a label"),
-    "a feature is missing": (no_feature, {"rows", *SCORED}, "lacks the columns height"),
+    "predictions are NaN": (nan_predictions, SCORED, "are missing or no numbers between 0 and 1"),
+    "one class only": (one_class, MEASURED, "0 of at least 100"),
+    "no rows": (no_rows, MEASURED, "0 of at least 500"),
+    "rows without a label": (no_labels, MEASURED, "rows without a label"),
+    "a feature is missing": (no_feature, MEASURED, "lacks the columns height"),
     "no classifier": (a_regressor, SCORED, "is no classifier with probabilities"),
     "three classes": (three_classes, SCORED, "gives shape (2000, 3)"),
     "made for other columns": (other_features, SCORED, "The candidate fails on the test rows"),
     "no model": (remove(MODEL), {"files", *SCORED}, "model/model.skops is missing"),
     "no baseline": (remove(BASELINE), {"files", *SCORED}, "model/baseline.skops is missing"),
-    "no test set": (remove(TEST), {"files", "rows", *SCORED}, "test.parquet is missing"),
-    "a test set that nobody wrote": (alter_test_rows, {"files"}, "is not the file that dvc.lock"),
-    "an unreadable test set": (write(TEST, b"PAR1?"), {"rows", *SCORED}, "no readable Parquet"),
+    "no test set": (remove(TEST), {"files", *MEASURED}, "test.parquet is missing"),
+    "a test set that nobody wrote": (
+        alter_test_rows,
+        {"files", "holdout"},
+        "is not the file that dvc.lock",
+    ),
+    "an unreadable test set": (write(TEST, b"PAR1?"), MEASURED, "no readable Parquet"),
     "an empty model": (write(MODEL, b""), SCORED, "is not a whole skops file"),
 }
 
@@ -277,6 +288,62 @@ def test_a_figure_that_somebody_wrote_down_decides_nothing(released: Project) ->
     honest = released.ask("gate")["metrics"]
     (released.root / "reports/metrics.json").write_text('{"roc_auc": 0.99}')
     assert released.ask("gate")["metrics"] == honest
+
+
+# The rows that only ever test
+
+
+def with_rows(project: Project, path: str, rows: Any) -> None:
+    project.put(path, lambda target: rows.to_parquet(target))
+
+
+def change_a_label(project: Project) -> None:
+    rows = project.test_rows
+    other = rows["number"] == rows["number"].iloc[3]
+    project.put_test_rows(rows.assign(broken=rows["broken"] ^ other))
+
+
+def train_on_a_test_row(project: Project) -> None:
+    train = pd.read_parquet(project.root / TRAIN)
+    with_rows(project, TRAIN, pd.concat([train, project.test_rows.head(3)]))
+
+
+def the_same_row_twice(project: Project) -> None:
+    project.put_test_rows(pd.concat([project.test_rows, project.test_rows.head(1)]))
+
+
+HOLDOUT: dict[str, tuple[Callable[[Project], None], str]] = {
+    "rows are gone": (fewer_test_rows, "5 known test rows are gone"),
+    "a label is another": (change_a_label, "1 known test rows have other values"),
+    "test rows were trained on": (train_on_a_test_row, "3 test rows were trained on"),
+    "a row counts twice": (the_same_row_twice, "stands more than once"),
+    "no training rows": (remove(TRAIN), "no readable Parquet"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), HOLDOUT.values(), ids=HOLDOUT.keys())
+def test_the_holdout_stays_what_it_was(
+    spoil: Callable[[Project], None], words: str, released: Project
+) -> None:
+    spoil(released)
+    said = released.mlops("gate", "--json", expect=1)
+    assert "holdout" in red(said.json)
+    assert words in said.out
+
+
+def test_the_holdout_may_grow(released: Project) -> None:
+    more = make_rows(500, 9000).drop(columns="email")
+    released.put_test_rows(pd.concat([released.test_rows, more]))
+    (finding,) = released.ask("gate")["answers"][2]["findings"]
+    assert finding["message"].endswith("none was trained on; 500 are new")
+
+
+def test_the_policy_may_let_the_holdout_change_but_not_be_trained_on(released: Project) -> None:
+    released.edit("gates.yaml", "checks:\n", "checks:\n  holdout: {may_change: true}\n")
+    fewer_test_rows(released)
+    assert "holdout.may_change allows it" in released.mlops("gate", "--json").out
+    train_on_a_test_row(released)
+    assert red(released.ask("gate", expect=1)) == {"holdout"}
 
 
 # gates.yaml

@@ -18,6 +18,7 @@ def test_a_version_holds_what_it_is_made_from(released: Project) -> None:
         "model/model.skops",
         "model/baseline.skops",
         "data/split/test.parquet",
+        "data/split/train.parquet",
     }
     assert record["verdict"]["decision"] == "yes"
     assert record["data"].keys() == {"data/raw"}
