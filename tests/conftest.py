@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
+from published import Description, fetch
 
 TEMPLATE = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -154,6 +155,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def published(shared: Callable[..., Path]) -> Description:
+    """What GitHub publishes of itself."""
+    return Description(shared("published", fetch))
+
+
+@pytest.fixture(scope="session")
 def baked(shared: Callable[..., Path]) -> Project:
     """A project with the default answers, as the hook left it. Do not change it: copy it."""
     root = shared("baked", lambda folder: bake(folder) and None) / "late-flights"
@@ -197,6 +204,27 @@ def _september(_live: Project, shared: Callable[..., Path]) -> Project:
     return Project(shared("september", make) / "late-flights", _live.venv)
 
 
+@pytest.fixture(scope="session")
+def _staged(_trained: Project, shared: Callable[..., Path]) -> Project:
+    def make(folder: Path) -> None:
+        project = copy(_trained, folder)
+        owners = project.root / ".github/CODEOWNERS"
+        owners.write_text(owners.read_text().replace("@your-organisation", "@ada"))
+        project.commit("Ada owns it")
+        for version in ("1.0.0", "1.0.1"):
+            if version == "1.0.1":
+                month = project.root / "data/incoming/2013-09.parquet"
+                shutil.copy(month, project.root / "data/raw")
+                project.mlops("run")
+                project.commit("Add the flights of September")
+            project.mlops("register")
+            for environment in ("dev", "staging"):
+                project.mlops("promote", version, "--to", environment)
+        project.git("push", "--quiet", "origin", "main")
+
+    return Project(shared("staged", make) / "late-flights", _trained.venv)
+
+
 @pytest.fixture
 def project(baked: Project, tmp_path: Path) -> Project:
     """A copy of the baked project."""
@@ -219,3 +247,9 @@ def live(_live: Project, tmp_path: Path) -> Project:
 def september(_september: Project, tmp_path: Path) -> Project:
     """1.0.0 is live everywhere; 1.0.1, with the data of September, is in dev."""
     return copy(_september, tmp_path)
+
+
+@pytest.fixture
+def staged(_staged: Project, tmp_path: Path) -> Project:
+    """1.0.0 and after it 1.0.1 came to staging; nothing is in production."""
+    return copy(_staged, tmp_path)

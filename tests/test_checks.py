@@ -1,0 +1,255 @@
+"""Lint, types, tests, scanners and training, through the workflows themselves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from acting import GitHubActions, Walk, on_github
+from conftest import Project
+from published import Description
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checks")]
+
+THIS_PYTHON = ("--matrix", "python:3.11")
+
+
+@pytest.fixture
+def github(trained: Project, published: Description) -> Iterator[GitHubActions]:
+    """A branch is checked out for a pull request."""
+    trained.git("push", "--quiet", "origin", "main")
+    with on_github(trained, published) as github:
+        github.branch("change")
+        yield github
+
+
+def results(walk: Walk, **jobs: str) -> None:
+    assert walk.jobs == jobs, walk.end
+    assert (walk.status == 0) == (set(jobs.values()) == {"success"})
+
+
+def short(github: GitHubActions) -> None:
+    """Leave one test, so that a walk is about the workflow."""
+    root = github.project.root
+    shutil.rmtree(root / "tests")
+    (root / "tests").mkdir()
+    (root / "tests/test_one.py").write_text("def test_one() -> None:\n    assert 1 + 1 == 2\n")
+    github.project.edit("pyproject.toml", '"--cov-fail-under=85"', '"--cov-fail-under=0"')
+
+
+# ci.yml
+
+
+def test_ci_is_green_on_the_first_day(github: GitHubActions) -> None:
+    """The project's own tests, all of them, with the coverage that they promise."""
+    walk = github.pull_request("ci.yml", words=THIS_PYTHON)
+    results(walk, lint="success", pythons="success", test="success", ci="success")
+    assert "Required test coverage of 85% reached" in walk.log
+    assert sorted(walk.noted("installed")) == ["lint ./uv.lock", "test ./uv.lock"]
+
+
+def test_ci_refuses_a_lint(github: GitHubActions) -> None:
+    short(github)
+    path = github.project.root / "src/late_flights/load.py"
+    path.write_text("import os\n" + path.read_text())
+    walk = github.merge_queue("ci.yml", words=THIS_PYTHON)
+    results(walk, lint="failure", pythons="success", test="success", ci="failure")
+
+
+def test_ci_refuses_a_failing_test(github: GitHubActions) -> None:
+    short(github)
+    github.project.edit("tests/test_one.py", "== 2", "== 3")
+    github.merge()
+    walk = github.pushed("ci.yml", words=THIS_PYTHON)
+    results(walk, lint="success", pythons="success", test="failure", ci="failure")
+
+
+# security.yml
+
+
+class Advisories:
+    """The advisory service on loopback: POST a package, get what is known of it (OSV)."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+        self.broken: bytes | None = None
+        self.asked: set[str] = set()
+
+    def __enter__(self) -> Advisories:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, answer = service.answer(query["package"]["name"])
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/v1/query"
+
+    def answer(self, package: str) -> tuple[int, bytes]:
+        self.asked.add(package)
+        if self.broken is not None:
+            return 200 if self.broken else 500, self.broken
+        if package not in self.known:
+            return 200, b"{}"
+        found = {"id": self.known[package], "summary": "It is known.", "affected": []}
+        return 200, json.dumps({"vulns": [found]}).encode()
+
+
+@pytest.fixture
+def scanned(github: GitHubActions) -> Iterator[tuple[GitHubActions, Advisories]]:
+    """GitHub's own service cannot be reached from here, so zizmor asks nobody."""
+    with Advisories() as advisories:
+        github.variables |= {"ADVISORY_SERVICE": "osv", "ADVISORY_URL": advisories.url}
+        github.env["ZIZMOR_OFFLINE"] = "true"
+        yield github, advisories
+
+
+Scanned = tuple[GitHubActions, Advisories]
+GREEN = dict.fromkeys(("hooks", "dependencies", "workflows", "security"), "success")
+
+
+def red(job: str) -> dict[str, str]:
+    return GREEN | {job: "failure", "security": "failure"}
+
+
+def test_security_is_green_on_the_first_day(scanned: Scanned) -> None:
+    github, advisories = scanned
+    walk = github.pull_request("security.yml")
+    results(walk, **GREEN)
+    lock = (github.project.root / "uv.lock").read_text()
+    assert len(advisories.asked) > 100
+    assert all(f'name = "{package}"' in lock for package in advisories.asked)
+
+
+def test_a_known_weakness_is_found(scanned: Scanned) -> None:
+    github, advisories = scanned
+    advisories.known["scikit-learn"] = "PYSEC-2026-1"
+    walk = github.pull_request("security.yml")
+    results(walk, **red("dependencies"))
+    assert "PYSEC-2026-1" in walk.log
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>"], ids=["broken", "rubbish"])
+def test_a_service_that_does_not_answer_is_no_clean_bill(answer: bytes, scanned: Scanned) -> None:
+    github, advisories = scanned
+    advisories.broken = answer
+    results(github.pull_request("security.yml"), **red("dependencies"))
+
+
+def test_code_that_is_risky_is_found(scanned: Scanned) -> None:
+    github, _ = scanned
+    path = github.project.root / "src/late_flights/load.py"
+    path.write_text(
+        path.read_text() + "\n\ndef risky(text: str) -> object:\n    return eval(text)\n"
+    )
+    walk = github.pull_request("security.yml")
+    results(walk, **red("hooks"))
+    assert "B307" in walk.log
+
+
+def test_an_unpinned_action_is_found(scanned: Scanned) -> None:
+    github, _ = scanned
+    path = github.project.root / ".github/workflows/train.yml"
+    sha = "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+    path.write_text(path.read_text().replace(f"checkout@{sha}", "checkout@v7"))
+    walk = github.pull_request("security.yml")
+    results(walk, **red("workflows"))
+    assert "unpinned-uses" in walk.log
+
+
+# train.yml
+
+
+def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
+    """On the team's own runner; then its gate has nothing to build."""
+    github.variables["TRAIN_RUNNER"] = "gpu"
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    before = github.push("Fewer trees")
+    walk = github.dispatch("train.yml", ref="change", words=("-P", "gpu=-self-hosted"))
+    results(walk, train="success")
+    project = github.project
+    project.git("pull", "--quiet", "origin", "change")
+    changed = project.git("diff", "--name-only", before, "HEAD").splitlines()
+    assert {"dvc.lock", "reports/metrics.json", "reports/model-card.md"} <= set(changed)
+    assert all(path == "dvc.lock" or path.startswith("reports/") for path in changed)
+    assert project.git("log", "-1", "--format=%an") == "octocat"
+    assert github.hub.dispatches == [
+        (name, "change") for name in ("ci.yml", "model-gate.yml", "security.yml")
+    ]
+    gate = github.dispatch("model-gate.yml", ref="change")
+    results(gate, candidate="success", judge="success", **{"model-gate": "success"})
+    assert "Running stage" not in gate.log
+
+
+def test_what_cannot_be_trained_changes_nothing(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: many")
+    before = github.push("Many trees")
+    walk = github.dispatch("train.yml", ref="change")
+    results(walk, train="failure")
+    assert github.project.git("ls-remote", "origin", "change").split()[0] == before
+    assert github.hub.dispatches == []
+
+
+# The action setup
+
+CLOUDS = {
+    "S3": {"AWS_ROLE": "arn:aws:iam::1:role/gate", "AWS_REGION": "eu-central-1"},
+    "GCS": {"GCP_PROVIDER": "projects/1/p", "GCP_SERVICE_ACCOUNT": "gate@x.iam"},
+    "Azure": {"AZURE_CLIENT_ID": "c", "AZURE_TENANT_ID": "t", "AZURE_SUBSCRIPTION_ID": "s"},
+}
+
+
+@pytest.mark.parametrize("variables", CLOUDS.values(), ids=CLOUDS.keys())
+def test_setup_signs_in_to_the_storage_that_variables_name(
+    variables: dict[str, str], github: GitHubActions
+) -> None:
+    github.variables = variables
+    (github.project.root / "docs/notes.md").write_text("Words.\n")
+    walk = github.pull_request()
+    assert walk.status == 0, walk.end
+    who = variables.get("GCP_SERVICE_ACCOUNT") or next(iter(variables.values()))
+    assert walk.noted("signed-in") == [who, who]
+
+
+def test_setup_holds_a_key_for_storage_over_ssh(github: GitHubActions) -> None:
+    key = github.place / "id"
+    github.project.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    github.secrets["STORAGE_KEY"] = key.read_text()
+    github.variables = {"STORAGE_KNOWN_HOSTS": "files.example.com ssh-ed25519 AAAA"}
+    path = github.project.root / ".github/workflows/train.yml"
+    path.write_text(path.read_text().partition("      - run: uv run --locked mlops push")[0])
+    github.project.edit(
+        ".github/workflows/train.yml",
+        "      - run: uv run --locked mlops run\n",
+        "      - run: ssh-add -L > held\n      - run: cp held ~/.ssh/known_hosts ${STANDIN}\n"
+        "      - run: ssh-agent -k\n",
+    )
+    github.push()
+    walk = github.dispatch("train.yml", ref="change")
+    assert walk.status == 0, walk.end
+    assert walk.noted("held")[0].split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert walk.noted("known_hosts") == ["files.example.com ssh-ed25519 AAAA"]
+    secret = key.read_text().splitlines()[2]
+    assert secret not in walk.log
