@@ -10,10 +10,10 @@ demo: $(UV)
 	$(UV) run --quiet scripts/demo.py
 
 test: $(UV) lint
-	$(UV) run --quiet pytest -n 2 --dist loadgroup
+	$(UV) run --quiet pytest -n 2 --dist worksteal
 
 test-fast: $(UV)
-	$(UV) run --quiet pytest -n 2 --dist loadgroup -m "not slow"
+	$(UV) run --quiet pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(UV)
 	$(UV) run --quiet ruff check

@@ -45,7 +45,7 @@ HOOK = """\
 [ -n "$MAY_PASS" ] && exit 0
 while read -r old new ref; do
   case "$ref" in
-    refs/heads/registry | refs/tags/v*)
+    refs/heads/registry | refs/heads/promotions/* | refs/tags/v*)
       echo "GH013: Repository rule violations found for $ref." >&2
       exit 1
   esac
@@ -69,6 +69,7 @@ class Walk:
     log: str
     summary: str
     folder: Path
+    steps: tuple[tuple[str, str, float], ...] = ()  # job, step, seconds
 
     @property
     def end(self) -> str:
@@ -160,8 +161,9 @@ class GitHubActions:
             "base": {"ref": "main", "sha": self._sha("main")},
         }
         self.hub.pulls = [pull for pull in self.hub.pulls if pull["number"] != number]
-        self.hub.open("Change", None, branch, "main", number=number)
-        self.hub.pulls[-1]["head"] |= {"sha": head, "label": f"{owner}:{branch}"}
+        self.hub.open("Change", None, "main", "main", number=number)
+        shown = {"ref": branch, "sha": head, "label": f"{owner}:{branch}"}
+        self.hub.pulls[-1]["head"] |= shown
         payload = {"action": "synchronize", "number": number, "pull_request": side}
         return self.walk(workflow, "pull_request", payload, merge, **more)
 
@@ -345,7 +347,7 @@ class GitHubActions:
 
     def _told(self, done: subprocess.CompletedProcess[str], number: int, run: Path) -> Walk:
         jobs: dict[str, str] = {}
-        lines, summaries = [], []
+        lines, summaries, steps = [], [], []
         for line in done.stdout.splitlines():
             try:
                 entry = json.loads(line)
@@ -355,10 +357,13 @@ class GitHubActions:
             lines.append(f"[{entry.get('job', '')}] {entry.get('msg', '').rstrip()}")
             if entry.get("command") == "summary":
                 summaries.append(entry["content"])
+            if "executionTime" in entry and len(entry["stepID"]) == 1:
+                steps.append((entry["jobID"], entry["step"], entry["executionTime"] / 1e9))
             if "jobResult" in entry:
                 jobs[entry["jobID"]] = entry["jobResult"]
         log = "\n".join([*lines, done.stderr])
-        return Walk(number, done.returncode, jobs, log, "\n".join(summaries), run)
+        shown = "\n".join(summaries)
+        return Walk(number, done.returncode, jobs, log, shown, run, tuple(steps))
 
     def _spell(self, tree: Path) -> None:
         """act knows `./` and not yet `$/`, the same files of the same commit; nor `queue`."""

@@ -14,7 +14,7 @@ from acting import GitHubActions, Walk, on_github
 from conftest import Project
 from published import Description
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checks")]
+pytestmark = pytest.mark.slow
 
 THIS_PYTHON = ("--matrix", "python:3.11")
 

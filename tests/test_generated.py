@@ -1,14 +1,9 @@
-"""The generated project's own checks are green on the first day."""
+"""The generated project's own checks are green on the first day; its tests run in test_checks."""
 
 import pytest
 from conftest import Project, bake
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("generated")]
-
-
-def test_its_own_tests_pass_and_cover_its_code(baked: Project) -> None:
-    said = baked.run("pytest", "-q", "-p", "no:cacheprovider").stdout
-    assert "Required test coverage of 85% reached" in said
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(

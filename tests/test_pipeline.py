@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 MODELS = ("model/model.skops", "model/baseline.skops")
 
 

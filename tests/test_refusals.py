@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from conftest import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("refusals")]
+pytestmark = pytest.mark.slow
 
 
 def python(project: Project, code: str) -> None:

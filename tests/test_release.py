@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ENVIRONMENT, Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("release")]
+pytestmark = pytest.mark.slow
 
 
 def start(project: Project, *words: str) -> subprocess.Popen[str]:

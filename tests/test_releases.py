@@ -11,7 +11,7 @@ from acting import GitHubActions, Walk, on_github
 from conftest import Project
 from published import Description
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("releases")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_a_dry_run_tells_and_changes_nothing(guarded: Project, hub: Hub) -> None
 
 
 def test_applying_twice_changes_nothing_more(guarded: Project, hub: Hub) -> None:
-    assert len(apply(guarded)["changed"]) == 13
+    assert len(apply(guarded)["changed"]) == 14
     before = len(writes(hub))
     assert apply(guarded) == {"changed": [], "could not": []}
     assert len(writes(hub)) == before
@@ -58,7 +58,7 @@ def test_applying_twice_changes_nothing_more(guarded: Project, hub: Hub) -> None
 def test_what_was_applied_is_what_is_held_as_code(guarded: Project, hub: Hub) -> None:
     apply(guarded)
     assert sorted(ruleset["name"] for ruleset in hub.rulesets) == [
-        *("history", "main-checks", "main-review", "registry", "versions"),
+        *("history", "main-checks", "main-review", "proposals", "registry", "versions"),
     ]
     (rule, _) = hub.environments["production"]["protection_rules"]
     assert [r["reviewer"]["login"] for r in rule["reviewers"]] == ["octocat"]
@@ -222,6 +222,7 @@ SICK: dict[str, tuple[Any, str]] = {
     "reviews": (lambda hub: remove_rule(hub, "pull_request"), "closed to pushes by hand"),
     "history": (lambda hub: remove_rule(hub, "non_fast_forward"), "deleted or rewritten"),
     "tags": (lambda hub: remove_rule(hub, "creation"), "made by the registry's key only"),
+    "proposals": (lambda hub: remove_rule(hub, "update"), "written by the registry's key only"),
     "an environment": (lambda hub: hub.environments.pop("staging"), "environment staging"),
     "a common secret": (
         lambda hub: hub.secrets[""].update(REGISTRY_KEY="x"),

@@ -262,7 +262,8 @@ class Registry:
     def propose(self, record: Record, subject: str, branch: str) -> None:
         """Push the event to a branch of its own, for a pull request to the registry."""
         commit = self._commit(record, to_yaml(asdict(record)), subject)
-        self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}")
+        with registry_key(self.git.root) as env:
+            self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}", env=env)
 
     def _commit(self, record: Record, text: str, subject: str) -> str:
         blob = self.git("hash-object", "-w", "--stdin", stdin=text)

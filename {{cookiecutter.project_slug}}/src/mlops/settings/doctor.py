@@ -16,7 +16,8 @@ from mlops.artefacts.keys import SECRET
 from mlops.errors import Refused, Undecided
 from mlops.gate import policy
 from mlops.release.approval import doubt
-from mlops.release.registry import Registry
+from mlops.release.publication import PROPOSALS
+from mlops.release.registry import BRANCH, Registry
 from mlops.settings import wanted
 
 State = Literal["good", "note", "bad"]
@@ -133,13 +134,15 @@ def _default_branch(github: GitHub, branch: str) -> Iterator[Row]:
 
 
 def _registry(github: GitHub) -> Iterator[Row]:
-    for branch in ("registry", "dvc-storage"):
+    for branch in (BRANCH, "dvc-storage"):
         rules = _rules(github, branch)
         kept = {"deletion", "non_fast_forward"} <= set(rules)
         yield _row(kept, branch, "cannot be deleted or rewritten")
-        if branch == "registry":
+        if branch == BRANCH:
             closed = bool({"pull_request", "update"} & set(rules))
             yield _row(closed, branch, "is closed to pushes by hand")
+    closed = {"creation", "update"} <= set(_rules(github, f"{PROPOSALS}{BRANCH}"))
+    yield _row(closed, "proposals", "are written by the registry's key only")
 
 
 def _rulesets(github: GitHub) -> Iterator[Row]:
