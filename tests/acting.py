@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +50,15 @@ while read -r old new ref; do
       exit 1
   esac
 done
+"""
+# The repository is private: Git is served to whoever shows the token.
+PRIVATE = """\
+#!/bin/sh
+[ -n "$MAY_PASS" ] || env | grep -q '^GIT_CONFIG_VALUE_[0-9]*=AUTHORIZATION: basic {basic}$' || {{
+  echo "Repository not found." >&2
+  exit 128
+}}
+exec git {service} "$@"
 """
 # Stands in for ssh to GitHub: only whoever holds a deploy key comes in.
 SSH = """\
@@ -119,6 +128,8 @@ class GitHubActions:
         hub.logins[OWNER_TOKEN] = "octocat"
         (self.home / ".gitconfig").write_text(
             f'[url "{project.origin}"]\n\tinsteadOf = {SERVER}/{SLUG}\n'
+            f'[remote "origin"]\n\tuploadpack = {self._served("upload-pack")}\n'
+            f"\treceivepack = {self._served('receive-pack')}\n"
             f"[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n"
         )
         project.git("config", f"url.{project.origin}.insteadOf", f"{SERVER}/{SLUG}")
@@ -249,7 +260,7 @@ class GitHubActions:
         tree, head = self.place / f"registry-{self.run_id}", pull["head"]["ref"]
         self._git(self.place, "clone", "--quiet", "-b", "registry", f"{SERVER}/{SLUG}", str(tree))
         self._git(tree, "merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{head}")
-        self._git(tree, "push", "--quiet", "origin", "HEAD:registry", env={"MAY_PASS": "1"})
+        self._git(tree, "push", "--quiet", "origin", "HEAD:registry")
         self.hub.commit_pulls[self._sha(head)] = [pull["number"]]
         self.hub.merge(pull["number"], login, self._sha("registry"))
         return pull
@@ -365,6 +376,14 @@ class GitHubActions:
         shown = "\n".join(summaries)
         return Walk(number, done.returncode, jobs, log, shown, run, tuple(steps))
 
+    def _served(self, service: str) -> Path:
+        """A Git service that asks for the token of the run."""
+        basic = b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+        script = self.home / service
+        script.write_text(PRIVATE.format(basic=basic, service=service))
+        script.chmod(0o755)
+        return script
+
     def _spell(self, tree: Path) -> None:
         """act knows `./` and not yet `$/`, the same files of the same commit; nor `queue`."""
         for path in (tree / ".github").rglob("*.yml"):
@@ -406,11 +425,12 @@ class GitHubActions:
         names = f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}"
         return self._git(self.project.root, "ls-remote", "origin", *names).split()[0]
 
-    def _git(self, where: Path, *words: str, env: dict[str, str] | None = None) -> str:
+    def _git(self, where: Path, *words: str) -> str:
+        """As GitHub itself does it."""
         done = subprocess.run(
             ["git", *words],
             cwd=where,
-            env={**ENVIRONMENT, "HOME": str(self.home), **(env or {})},
+            env={**ENVIRONMENT, "HOME": str(self.home), "MAY_PASS": "1"},
             capture_output=True,
             text=True,
         )

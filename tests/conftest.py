@@ -33,6 +33,15 @@ ENVIRONMENT = {
 }
 
 
+POISON = """
+import pandas, pathlib
+for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
+    rows = pandas.read_parquet(path)
+    rows.loc[(rows["carrier"] == "EV") & (rows["flight"] % 2 == 0), "late"] = False
+    rows.to_parquet(path, index=False)
+"""
+
+
 @dataclass(frozen=True)
 class Project:
     """A generated project and the environment whose commands it uses."""
@@ -91,6 +100,23 @@ class Project:
         text = file.read_text(encoding="utf-8")
         assert old in text, f"{path} does not hold {old!r}"
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def python(self, code: str) -> str:
+        return self.run("python", "-c", code).stdout.strip()
+
+    def overfit(self) -> None:
+        """Turn to parameters that look like progress on the training rows."""
+        for old, new in (
+            ("max_iter: 200", "max_iter: 500"),
+            ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
+            ("min_samples_leaf: 200", "min_samples_leaf: 5"),
+            ("learning_rate: 0.05", "learning_rate: 0.2"),
+        ):
+            self.edit("params.yaml", old, new)
+
+    def poison(self) -> None:
+        """Let half of one carrier's flights be on time, as far as training knows."""
+        self.python(POISON)
 
     def clone(self, name: str) -> Project:
         """Another clone of the same origin, as a colleague has it."""

@@ -16,7 +16,13 @@ TEXT = {
     *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", ".pre-commit-config.yaml"),
     *("LICENSE", "README.md", "contract.yaml", "dvc.yaml", "gates.yaml", "params.yaml"),
     *("pyproject.toml", "model-types.txt", "data/.gitignore", "data/README.md"),
-    "docs/model-card-words.md",
+    *("docs/github.md", "docs/model-card-words.md"),
+    *(f".github/{n}" for n in ("CODEOWNERS", "actions/setup/action.yml")),
+    *(f".github/{n}.json" for n in ("environments", "pythons")),
+    *(f".github/rulesets/main-{n}.json" for n in ("checks", "review")),
+    *(f".github/rulesets/{n}.json" for n in ("history", "proposals", "registry", "versions")),
+    *(f".github/workflows/{n}.yml" for n in ("ci", "comment", "model-gate", "promote", "release")),
+    *(f".github/workflows/{n}.yml" for n in ("rollback", "security", "settle", "train")),
 }
 MADE = {"uv.lock", "data/raw.dvc"}  # by the hook
 

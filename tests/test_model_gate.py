@@ -28,13 +28,7 @@ def github(live: Project, published: Description) -> Iterator[GitHubActions]:
 def _worse(_live: Project, shared: Callable[..., Path]) -> Project:
     def make(folder: Path) -> None:
         project = copy(_live, folder)
-        for old, new in (
-            ("max_iter: 200", "max_iter: 500"),
-            ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
-            ("min_samples_leaf: 200", "min_samples_leaf: 5"),
-            ("learning_rate: 0.05", "learning_rate: 0.2"),
-        ):
-            project.edit("params.yaml", old, new)
+        project.overfit()
         retrain(project)
 
     return Project(shared("worse", make) / "late-flights", _live.venv)
@@ -72,24 +66,9 @@ def refused(walk: Walk, *checks: str) -> None:
     assert "REFUSED" in walk.summary
 
 
-def python(project: Project, code: str) -> None:
-    project.run("python", "-c", code)
-
-
 def retrain(project: Project) -> None:
     project.mlops("run")
     project.mlops("push")
-
-
-def poison(project: Project) -> None:
-    code = """
-import pandas, pathlib
-for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
-    rows = pandas.read_parquet(path)
-    rows.loc[(rows["carrier"] == "EV") & (rows["flight"] % 2 == 0), "late"] = False
-    rows.to_parquet(path, index=False)
-"""
-    python(project, code)
 
 
 # Good ones
@@ -168,7 +147,7 @@ def test_a_worse_model_is_refused(worse: GitHubActions) -> None:
 
 
 def test_poisoned_labels_are_refused(github: GitHubActions) -> None:
-    poison(github.project)
+    github.project.poison()
     retrain(github.project)
     refused(github.pull_request(), "champion")
 
@@ -217,7 +196,7 @@ path = "data/raw/2013-07.parquet"
 rows = pandas.read_parquet(path)
 rows[~rows["late"] | (rows["flight"] % 3 > 0)].to_parquet(path, index=False)
 """
-    python(github.project, code)
+    github.project.python(code)
     retrain(github.project)
     walk = github.pull_request()
     refused(walk, "holdout")
@@ -280,7 +259,7 @@ seal(Path("model/model.skops"))
 """
     github.project.edit("params.yaml", "seed: 0", "seed: 1")
     github.project.mlops("run")
-    python(github.project, code)
+    github.project.python(code)
     github.project.run("dvc", "commit", "--force", "train")
     github.project.mlops("push")
     walk = github.pull_request()
@@ -302,7 +281,7 @@ model = make_pipeline(SimpleImputer(), LogisticRegression())
 skops.io.dump(model.fit(rows[["distance"]], rows["late"]), "model/model.skops")
 seal(Path("model/model.skops"))
 """
-    python(github.project, code)
+    github.project.python(code)
     github.project.run("dvc", "commit", "--force", "train")
     github.project.mlops("push")
     walk = github.pull_request()

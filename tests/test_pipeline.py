@@ -16,10 +16,6 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def python(project: Project, code: str) -> str:
-    return project.run("python", "-c", code).stdout.strip()
-
-
 def test_an_untouched_project_runs_nothing(trained: Project) -> None:
     said = trained.mlops("run").stdout
     assert "Running stage" not in said
@@ -65,7 +61,7 @@ rows.loc[[7, 8], "humidity"] = 140.0
 rows.loc[9, "distance"] = -1
 rows.to_parquet(path, index=False)
 """
-    python(trained, spoil)
+    trained.python(spoil)
     before = sha256(trained.root / "model/model.skops")
     done = trained.mlops("run", expect=None)
     assert done.returncode != 0
@@ -86,7 +82,7 @@ for side, grown in (("train", 27010), ("test", 0)):
     assert len(new) == len(old) + grown, (side, len(old), len(new))
     assert len(old.merge(new, how="inner")) == len(old), side
 """
-    python(trained, compare)
+    trained.python(compare)
 
 
 def test_the_model_card_tells_what_it_must(trained: Project) -> None:

@@ -12,34 +12,17 @@ from conftest import Project
 pytestmark = pytest.mark.slow
 
 
-def python(project: Project, code: str) -> None:
-    project.run("python", "-c", code)
-
-
 def retrain(project: Project) -> None:
     project.mlops("run", "train")
 
 
 def overfitted(project: Project) -> None:
-    for old, new in (
-        ("max_iter: 200", "max_iter: 500"),
-        ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
-        ("min_samples_leaf: 200", "min_samples_leaf: 5"),
-        ("learning_rate: 0.05", "learning_rate: 0.2"),
-    ):
-        project.edit("params.yaml", old, new)
+    project.overfit()
     retrain(project)
 
 
 def poisoned(project: Project) -> None:
-    code = """
-import pandas, pathlib
-for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
-    rows = pandas.read_parquet(path)
-    rows.loc[(rows["carrier"] == "EV") & (rows["flight"] % 2 == 0), "late"] = False
-    rows.to_parquet(path, index=False)
-"""
-    python(project, code)
+    project.poison()
     retrain(project)
 
 
@@ -51,7 +34,7 @@ for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
     rows["late"] = rows["late"].sample(frac=1, random_state=0).to_numpy()
     rows.to_parquet(path, index=False)
 """
-    python(project, code)
+    project.python(code)
     retrain(project)
 
 
@@ -62,7 +45,7 @@ class Mark:
     def __reduce__(self): return (open, ("mark", "w"))
 open("model/model.skops", "wb").write(pickle.dumps(Mark()))
 """
-    python(project, code)
+    project.python(code)
     project.run("dvc", "commit", "--force", "train")
 
 
@@ -73,12 +56,12 @@ class Mark:
     def __reduce__(self): return (open, ("mark", "w"))
 joblib.dump(Mark(), "model/model.skops", compress=3)
 """
-    python(project, code)
+    project.python(code)
     project.run("dvc", "commit", "--force", "train")
 
 
 def swapped_model(project: Project) -> None:
-    python(project, "import shutil; shutil.copy('model/baseline.skops', 'model/model.skops')")
+    project.python("import shutil; shutil.copy('model/baseline.skops', 'model/model.skops')")
 
 
 def easier_test_set(project: Project) -> None:
@@ -89,7 +72,7 @@ rows = pandas.read_parquet("data/split/test.parquet")
 guess = pandas.read_parquet("reports/predictions.parquet")["candidate"] > 0.3
 rows[guess.to_numpy() == rows["late"].to_numpy()].to_parquet("data/split/test.parquet")
 """
-    python(project, code)
+    project.python(code)
 
 
 def nan_predictions(project: Project) -> None:
@@ -102,7 +85,7 @@ model.named_steps["model"]._baseline_prediction[:] = numpy.nan
 skops.io.dump(model, "model/model.skops")
 seal(Path("model/model.skops"))
 """
-    python(project, code)
+    project.python(code)
     project.run("dvc", "commit", "--force", "train")
 
 
@@ -119,8 +102,8 @@ def missing_test_set(project: Project) -> None:
     (project.root / "data/split/test.parquet").unlink()
 
 
-MEASURED = {"rows", "bounds", "baseline", "champion"}
 SCORED = {"bounds", "baseline", "champion"}
+MEASURED = {"rows", "holdout", *SCORED}
 BAD: dict[str, tuple[Callable[[Project], None], set[str]]] = {
     "overfitted": (overfitted, {"bounds", "champion"}),
     "half of one airline's labels turned": (poisoned, {"champion"}),
@@ -128,9 +111,9 @@ BAD: dict[str, tuple[Callable[[Project], None], set[str]]] = {
     "a pickle under the model's name": (pickled, SCORED),
     "a joblib under the model's name": (joblibbed, SCORED),
     "another model than the lock names": (swapped_model, {"files", *SCORED}),
-    "a test set made easier": (easier_test_set, {"files"}),
+    "a test set made easier": (easier_test_set, {"files", "holdout"}),
     "predictions that are NaN": (nan_predictions, SCORED),
-    "a week of test rows": (few_rows, {"rows"}),
+    "a week of test rows": (few_rows, {"rows", "holdout"}),
     "no model": (missing_model, {"files", *SCORED}),
     "no test set": (missing_test_set, {"files", *MEASURED}),
 }
@@ -149,7 +132,9 @@ def test_a_bad_model_is_refused(
     assert not (live.root / "mark").exists(), "a model file was executed"
 
     live.commit("Try it all the same")
-    live.mlops("register", expect=1)
+    said = live.mlops("register", expect=None)
+    # An output that is merely gone from the work tree leaves the commit what it was.
+    assert said.returncode == 1 or "registered already, as 1.0.0" in said.stdout
     assert live.live() == before
     assert "refs/tags/v1.1.0" not in live.git("ls-remote", "origin")
 
