@@ -131,6 +131,7 @@ SLIPPED: dict[str, tuple[dict[str, Any], str]] = {
     "a run that is none": ({"run": f"{RUN}../7"}, "names no run of this repository"),
     "a run that never was": ({"run": f"{RUN}99"}, "which GitHub does not know"),
     "of another workflow": ({"run": f"{RUN}5"}, "is one of ci.yml, which does not promote"),
+    "of another branch": ({"run": f"{RUN}9"}, "its run 9 is of the branch mine"),
     "that nobody approved": ({"run": f"{RUN}6"}, "nobody approved its run 6"),
     "another name": (
         {"run": f"{RUN}7", "approved_by": "octocat"},
@@ -161,6 +162,7 @@ def test_a_record_that_was_slipped_in_is_found(
     runs.hub.run(7, "promote.yml")
     runs.hub.approve(7, "production", "ada")
     runs.hub.run(8, "rollback.yml")
+    runs.hub.run(9, "promote.yml", head_branch="mine")
     runs.slip_in(**fields)
     runs.start(2, approved_by="ada")
     before = runs.project.registry()

@@ -128,9 +128,22 @@ def test_an_organisation_cannot_review_and_a_team_can(guarded: Project, hub: Hub
 def test_half_done_is_completed_by_running_again(guarded: Project, hub: Hub) -> None:
     hub.fault("PUT .*/secrets/REGISTRY_KEY", 500, times=1)
     assert "run the command again" in guarded.mlops("github", "apply", "--yes", expect=2).err
+    assert hub.keys == [], "a key that nobody holds is taken back"
     apply(guarded)
     assert len(hub.keys) == 1
     assert all("REGISTRY_KEY" in hub.secrets[name] for name in ("dev", "staging", "production"))
+
+
+def test_a_key_that_not_all_got_is_renewed(guarded: Project, hub: Hub) -> None:
+    hub.fault("PUT .*/production/secrets/REGISTRY_KEY", 500, times=1)
+    guarded.mlops("github", "apply", "--yes", expect=2)
+    apply(guarded)
+    hub.secrets["dev"].clear()
+    hub.fault("PUT .*/production/secrets/REGISTRY_KEY", 500, times=1)
+    guarded.mlops("github", "apply", "--yes", expect=2)
+    assert len(hub.keys) == 2, "whoever holds one may still write"
+    assert "a new deploy key" in " ".join(apply(guarded)["changed"])
+    assert len(hub.keys) == 1
 
 
 def test_elsewhere_there_is_nothing_to_apply(released: Project) -> None:

@@ -95,6 +95,8 @@ def _doubt_run(
     workflow = str(run["path"]).partition("@")[0].removeprefix(".github/workflows/")
     if workflow not in workflows:
         return f"its run {number} is one of {workflow}, which does not {event.action}"
+    if workflow != "settle.yml" and run["head_branch"] != github.get("")["default_branch"]:
+        return f"its run {number} is of the branch {run['head_branch']}, whose code nobody reviewed"
     made = [e for _, e in events if (e.run, e.action) == (event.run, event.action)]
     if len(made) > 1:
         return f"its run {number} stands in {len(made)} records, and was let in for one"

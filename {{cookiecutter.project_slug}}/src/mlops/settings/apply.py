@@ -7,6 +7,7 @@ changes nothing more.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def _key(root: Path, github: GitHub) -> list[Step]:
     names = [environment.name for environment in wanted.environments(root)]
     keys = [key for key in github.every("keys") if key["title"] == KEY_TITLE]
     lacking = [name for name in names if not _has_secret(github, name)]
-    if keys and not lacking:
+    if len(keys) == 1 and not lacking:
         return []
 
     def renew() -> None:
@@ -170,7 +171,13 @@ def _key(root: Path, github: GitHub) -> list[Step]:
         request = {"title": KEY_TITLE, "key": public, "read_only": False}
         made = github.send("POST", "keys", request)
         for name in names:
-            put_secret(github, name, SECRET, private)
+            try:
+                put_secret(github, name, SECRET, private)
+            except Refused:
+                if name == names[0]:  # nobody holds it, so it is taken back
+                    with suppress(Refused):
+                        github.send("DELETE", f"keys/{made['id']}")
+                raise
         for old in keys:
             if old["id"] != made["id"]:
                 github.send("DELETE", f"keys/{old['id']}")
