@@ -241,8 +241,7 @@ class GitHubActions:
 
     def apply_settings(self) -> None:
         """A maintainer runs `mlops github apply` once; what it sets is in force from then on."""
-        env = {"GITHUB_API_URL": self.hub.url, "GH_TOKEN": OWNER_TOKEN}
-        self.project.run("mlops", "github", "apply", "--yes", env=env)
+        self._maintain("github", "apply", "--yes")
         sealed = b64decode(self.hub.secrets["production"]["REGISTRY_KEY"])
         self.secrets["REGISTRY_KEY"] = SealedBox(self.hub.box).decrypt(sealed).decode()
         hook = self.project.origin / "hooks/pre-receive"
@@ -253,6 +252,14 @@ class GitHubActions:
         for script in (hook, ssh):
             script.chmod(0o755)
         self.env["GIT_SSH_COMMAND"] = str(ssh)
+
+    def doctor(self, expect: int = 0) -> str:
+        """What `mlops doctor` tells a maintainer."""
+        return self._maintain("doctor", expect=expect)
+
+    def _maintain(self, *words: str, expect: int = 0) -> str:
+        env = {"GITHUB_API_URL": self.hub.url, "GH_TOKEN": OWNER_TOKEN}
+        return self.project.run("mlops", *words, expect=expect, env=env).stdout
 
     def merge_proposal(self, login: str) -> dict[str, Any]:
         """Somebody merges the open pull request to the registry; it."""

@@ -215,6 +215,14 @@ def test_without_any_protection_production_takes_nothing(bare: GitHubActions) ->
     assert bare.project.live()["production"] is None
 
 
+def test_the_doctor_sees_what_protects_and_what_does_not(guarded: GitHubActions) -> None:
+    went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+    assert "Everything that was asked for protects." in guarded.doctor()
+    assert guarded.doctor().count("1.0.0 was approved by ada, as GitHub remembers") == 1
+    guarded.hub.approvals.clear()
+    assert "nobody approved its run" in guarded.doctor(expect=1)
+
+
 # GitHub's bad days
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
