@@ -21,11 +21,9 @@ from filelock import FileLock
 from published import Description, fetch
 
 TEMPLATE = Path(__file__).parents[1]
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS")
-} | {
+# On GitHub itself the tests must not take its run for theirs.
+OTHERS = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "GITHUB_", "GH_", "RUNNER_")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)} | {
     "GIT_AUTHOR_NAME": "Tester",
     "GIT_AUTHOR_EMAIL": "tester@example.com",
     "GIT_COMMITTER_NAME": "Tester",
