@@ -1,4 +1,4 @@
-"""GitHub Actions on this machine: `act` runs a project's workflows as they stand.
+"""GitHub Actions on this machine: `act` runs a project's workflows.
 
 A bare repository plays GitHub's Git side, under its real address by `url.<path>.insteadOf`, and
 keeps the rulesets that close a branch; the stand-in plays its API. Actions that cannot be fetched

@@ -38,6 +38,15 @@ for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
     rows.loc[(rows["carrier"] == "EV") & (rows["flight"] % 2 == 0), "late"] = False
     rows.to_parquet(path, index=False)
 """
+NAN = """
+import numpy, skops.io
+from pathlib import Path
+from mlops.artefacts.model import load_model, seal
+model = load_model(Path("model/model.skops"))
+model.named_steps["model"]._baseline_prediction[:] = numpy.nan
+skops.io.dump(model, "model/model.skops")
+seal(Path("model/model.skops"))
+"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,11 @@ class Project:
     def poison(self) -> None:
         """Let half of one carrier's flights be on time, as far as training knows."""
         self.python(POISON)
+
+    def answer_nan(self) -> None:
+        """Let the model answer NaN, and dvc.lock say that training made it so."""
+        self.python(NAN)
+        self.run("dvc", "commit", "--force", "train")
 
     def clone(self, name: str) -> Project:
         """Another clone of the same origin, as a colleague has it."""

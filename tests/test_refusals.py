@@ -75,20 +75,6 @@ rows[guess.to_numpy() == rows["late"].to_numpy()].to_parquet("data/split/test.pa
     project.python(code)
 
 
-def nan_predictions(project: Project) -> None:
-    code = """
-import numpy, skops.io, warnings
-from pathlib import Path
-from mlops.artefacts.model import load_model, seal
-model = load_model(Path("model/model.skops"))
-model.named_steps["model"]._baseline_prediction[:] = numpy.nan
-skops.io.dump(model, "model/model.skops")
-seal(Path("model/model.skops"))
-"""
-    project.python(code)
-    project.run("dvc", "commit", "--force", "train")
-
-
 def few_rows(project: Project) -> None:
     project.edit("params.yaml", 'until: "2013-09-01"', 'until: "2013-07-08"')
     retrain(project)
@@ -112,7 +98,7 @@ BAD: dict[str, tuple[Callable[[Project], None], set[str]]] = {
     "a joblib under the model's name": (joblibbed, SCORED),
     "another model than the lock names": (swapped_model, {"files", *SCORED}),
     "a test set made easier": (easier_test_set, {"files", "holdout"}),
-    "predictions that are NaN": (nan_predictions, SCORED),
+    "predictions that are NaN": (Project.answer_nan, SCORED),
     "a week of test rows": (few_rows, {"rows", "holdout"}),
     "no model": (missing_model, {"files", *SCORED}),
     "no test set": (missing_test_set, {"files", *MEASURED}),

@@ -43,7 +43,6 @@ def examine(root: Path) -> list[Row]:
     if github is None:
         words = "origin is no GitHub repository: whoever can push can promote"
         return [*rows, Row("note", "GitHub", words)]
-    default = "main"
     try:
         default = str(github.get("")["default_branch"])
     except Refused as error:
