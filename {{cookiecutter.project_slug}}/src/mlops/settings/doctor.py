@@ -42,9 +42,11 @@ def examine(root: Path) -> list[Row]:
     rows += _answer("pins", lambda: _pins(root, github))
     if github is None:
         words = "origin is no GitHub repository: whoever can push can promote"
-        return [*rows, Row("note", "GitHub", words)]
+        return [*rows, Row("bad", "GitHub", words)]
     try:
         default = str(github.get("")["default_branch"])
+    except Undecided:
+        raise
     except Refused as error:
         return [*rows, Row("bad", "GitHub", str(error))]
     questions: list[tuple[str, Callable[[], Iterator[Row]]]] = [
