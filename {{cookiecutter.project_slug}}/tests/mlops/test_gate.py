@@ -21,7 +21,8 @@ from mlops.artefacts.files import read_text
 from mlops.artefacts.lock import TEST, TRAIN, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL, seal
 from mlops.errors import Misuse, Refused
-from mlops.gate.checks import CHECKS, compare
+from mlops.gate.checks import CHECKS
+from mlops.gate.checks.quality import compare
 from mlops.gate.evidence import Champion, Evidence
 from mlops.gate.policy import parse_policy, read_policy
 from mlops.gate.verdict import Verdict, judge

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops.artefacts.files import write_whole
 from mlops.errors import Refused
-from mlops.gate.checks import STATUSES
+from mlops.gate.checks.check import STATUSES
 from mlops.gate.verdict import Verdict
 
 _MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL"), strict=True))

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from mlops.artefacts.model import MODEL
 from mlops.errors import Refused
-from mlops.gate.checks import CHECKS, STATUSES, Check, Finding, Status
+from mlops.gate.checks import CHECKS
+from mlops.gate.checks.check import STATUSES, Check, Finding, Status
 from mlops.gate.evidence import CANDIDATE, Evidence
 from mlops.gate.policy import Policy
 

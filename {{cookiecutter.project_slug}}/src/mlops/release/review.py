@@ -17,7 +17,7 @@ from mlops.artefacts.lock import TEST, Lock, parse_lock
 from mlops.artefacts.storage import StoredFile
 from mlops.errors import Refused
 from mlops.gate import policy
-from mlops.gate.checks import Finding
+from mlops.gate.checks.check import Finding
 from mlops.gate.evidence import Evidence
 from mlops.gate.proof import JUDGED, PREDICTIONS, Proof, read_proof, stale, take
 from mlops.gate.verdict import Answer, Verdict, judge
