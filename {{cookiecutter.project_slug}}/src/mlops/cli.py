@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     add("push", _storage, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
+    gate.add_argument("--explain", action="store_true", help="each question, number and bound")
+    rules = add("policy", _policy, "choose thresholds: from history, or from what is live", True)
+    rules.add_argument("what", choices=["test", "propose"])
+    rules.add_argument("--env", default="dev", help="whose policy (default: dev)")
     prove = add("prove", _prove, "is dvc.lock honest? builds what is not in storage")
     prove.add_argument("--base", required=True, metavar="REVISION", help="what it wants to enter")
     prove.add_argument("--out", type=Path, default=Path("proof"), help="folder for what is found")
@@ -153,12 +157,23 @@ def _gate(arguments: Any) -> int:
     return _told(Release(ROOT).gate(arguments.env), arguments)
 
 
+def _policy(arguments: Any) -> int:
+    from mlops.release import thresholds
+
+    if arguments.what == "propose":
+        print(thresholds.propose(ROOT, arguments.env, arguments.json), end="")
+        return 0
+    return thresholds.replay(ROOT, arguments.env, arguments.json)
+
+
 def _told(verdict: Any, arguments: Any) -> int:
     from mlops.gate import report
 
     report.write(verdict, ROOT / "reports")
     if arguments.json:
         print(report.to_json(verdict), end="")
+    elif getattr(arguments, "explain", False):
+        report.explain(verdict)
     else:
         report.show(verdict)
     return int(verdict.status)

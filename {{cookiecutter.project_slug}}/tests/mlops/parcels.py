@@ -59,6 +59,9 @@ checks:
     metrics: {roc_auc: 0.02, brier_score: 0.0}
   champion:
     metrics: {roc_auc: 0.01, brier_score: 0.005}
+  slices:
+    metrics: {roc_auc: 0.05}
+  leakage: {time_order: allow, too_good: {roc_auc: 0.99}}
 environments:
   dev: {}
   staging: {}
@@ -165,6 +168,15 @@ def make_model(weight: float = 1.6, height: float = 1.2) -> Any:
     model[-1].coef_[:] = weight, height
     model[-1].intercept_[:] = 0
     return model
+
+
+def red(verdict: Any) -> set[str]:
+    """The checks that did not pass."""
+    return {
+        answer["check"]
+        for answer in verdict["answers"]
+        if any(finding["status"] != "pass" for finding in answer["findings"])
+    }
 
 
 @dataclass(frozen=True)

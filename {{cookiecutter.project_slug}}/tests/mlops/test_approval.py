@@ -105,7 +105,7 @@ def test_elsewhere_than_on_github_one_s_own_word_has_to_do(second: Project) -> N
 
 def test_approval_of_an_unknown_environment_is_refused(second: Project) -> None:
     second.edit("gates.yaml", "sampling:", "approval: [prod]\nsampling:")
-    assert "approval of no environment: prod" in second.mlops("gate", expect=1).err
+    assert "approval names no environment of this file: prod" in second.mlops("gate", expect=1).err
 
 
 @pytest.mark.parametrize("status", [403, 404, 422, 429, 500])

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from parcels import Project, make_model
+from parcels import Project, make_model, red
 
 from mlops.artefacts.changes import settings_changes
 from mlops.artefacts.lock import TEST
-from mlops.artefacts.model import MODEL
+from mlops.artefacts.model import MODEL, Model
+from mlops.errors import Refused
+from mlops.gate.evidence import Evidence
 from mlops.release import smoke
 
 
@@ -52,14 +54,6 @@ class Review:
 @pytest.fixture
 def review(released: Project) -> Review:
     return Review(released)
-
-
-def red(verdict: Any) -> set[str]:
-    return {
-        answer["check"]
-        for answer in verdict["answers"]
-        if any(finding["status"] != "pass" for finding in answer["findings"])
-    }
 
 
 def test_what_touches_no_model_is_let_in_without_storage(review: Review) -> None:
@@ -178,10 +172,30 @@ def test_another_environment_answers_for_itself(review: Review) -> None:
     verdict = review.judge()
     assert "It changes the environment" in verdict["notes"][0]
     table = pd.read_parquet(review.proof / "predictions.parquet")
-    assert list(table) == ["number", "candidate", "baseline"], "no label leaves the job"
+    told = [f"{model}{what}" for model in ("candidate", "baseline") for what in ("", " recommends")]
+    assert list(table) == ["number", *told], "no label leaves the job"
     table.loc[3, "candidate"] = float("nan")
     table.to_parquet(review.proof / "predictions.parquet")
-    assert red(review.judge(expect=1)) == {"bounds", "baseline", "champion"}
+    assert red(review.judge(expect=1)) == {
+        *("contract", "bounds", "baseline", "champion"),
+        *("cost", "slices", "fairness", "leakage"),
+    }
+
+
+def test_what_only_the_model_itself_could_answer_is_doubt_where_it_does_not_load(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the candidate's scikit-learn is another than the judge's."""
+    (review.candidate.root / "uv.lock").write_text("version = 1\n")
+    review.prove()
+
+    def fails(_: Evidence) -> Model:
+        raise Refused("made by another scikit-learn")
+
+    monkeypatch.setattr(Evidence, "candidate", property(fails))
+    verdict = review.judge(expect=2)
+    assert red(verdict) == {"contract", "behaviour"}
+    assert "the model is of another environment; registering asks this there" in str(verdict)
 
 
 PREDICTIONS: dict[str, Any] = {

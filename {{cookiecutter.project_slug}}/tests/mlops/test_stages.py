@@ -10,17 +10,20 @@ from parcels import Project
 
 def test_evaluate_writes_a_row_a_test_row(trained: Project) -> None:
     table = pd.read_parquet(trained.root / "reports/predictions.parquet")
-    assert list(table) == ["number", "truth", "candidate", "baseline"]
+    models = ("candidate", "candidate recommends", "baseline", "baseline recommends")
+    assert list(table) == ["number", "truth", *models]
+    assert (table["candidate recommends"] == (table["candidate"] >= 0.5)).all()
     assert table["number"].tolist() == trained.test_rows["number"].tolist()
     assert table["candidate"].between(0, 1).all()
 
 
 def test_every_metric_comes_with_its_interval(trained: Project) -> None:
     report = json.loads((trained.root / "reports/metrics.json").read_text())
-    assert set(report["metrics"]) == {"roc_auc", "average_precision", "brier_score", "log_loss"}
+    shown = {"roc_auc", "average_precision", "brier_score", "log_loss"}
+    assert set(report["metrics"]) == {*shown, "expected_calibration_error"}
     for entry in report["metrics"].values():
         for estimate in entry.values():
-            assert estimate["low"] < estimate["value"] < estimate["high"]
+            assert estimate["low"] <= estimate["value"] < estimate["high"]
     assert set(report["slices"]["shop"]) == {"north", "south"}
     assert "roc_auc" in report["slices"]["shop"]["north"]
 
@@ -62,7 +65,7 @@ def test_cards_are_the_same_bytes_twice(trained: Project) -> None:
 
 def test_a_test_set_of_one_class_is_refused(trained: Project) -> None:
     trained.put_test_rows(trained.test_rows.query("broken"))
-    assert "one class only" in trained.mlops("evaluate", expect=1).err
+    assert "lacks a class" in trained.mlops("evaluate", expect=1).err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,22 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused(f"{name} must be a mapping of keys to values. Correct it and run again.")
     return value
+
+
+def line_of(text: str, keys: Sequence[str | int]) -> int | None:
+    """The line, from 1, on which a key of a YAML text stands, or as much of its path as does."""
+    node, line = yaml.compose(text, Loader=_Loader), None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((p for p in node.value if p[0].value == str(key)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            pair = (node.value[key], node.value[key])
+        else:
+            pair = None
+        if pair is None:
+            break
+        line, node = pair[0].start_mark.line + 1, pair[1]
+    return line
 
 
 def read_text(path: Path) -> str:

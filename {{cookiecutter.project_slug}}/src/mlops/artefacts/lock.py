@@ -1,6 +1,6 @@
 """dvc.lock: what the pipeline read and what it wrote."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops.artefacts.files import digest, parse_yaml
@@ -12,11 +12,12 @@ TEST = "data/split/test.parquet"
 
 @dataclass(frozen=True)
 class Lock:
-    """Digests (md5, as DVC names files) by path."""
+    """Digests (md5, as DVC names files) by path, and what was read to make each output."""
 
     outs: dict[str, str]
     deps: dict[str, str]
     params: dict[str, object]
+    reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def differences(self, root: Path, paths: list[str]) -> list[str]:
         """Which of these files are not the ones that the lock names, and how."""
@@ -38,9 +39,12 @@ def parse_lock(text: str) -> Lock:
     outs: dict[str, str] = {}
     deps: dict[str, str] = {}
     params: dict[str, object] = {}
+    reads: dict[str, tuple[str, ...]] = {}
     for stage in stages.values():
         outs |= {item["path"]: item["md5"] for item in stage.get("outs", ())}
         deps |= {item["path"]: item["md5"] for item in stage.get("deps", ())}
+        read = tuple(item["path"] for item in stage.get("deps", ()))
+        reads |= {item["path"]: read for item in stage.get("outs", ())}
         for values in stage.get("params", {}).values():
             params |= values
-    return Lock(outs, deps, params)
+    return Lock(outs, deps, params, reads)

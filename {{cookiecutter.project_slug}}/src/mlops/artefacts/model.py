@@ -28,7 +28,9 @@ _FORMATS = {
 
 
 class Model(Protocol):
-    def predict_proba(self, rows: Any) -> Any: ...
+    """What is asked of a model; one that predicts classes also has `predict_proba`."""
+
+    def predict(self, rows: Any) -> Any: ...
 
 
 def allowed_types(extra: Path | None = None) -> frozenset[str]:
@@ -62,8 +64,8 @@ def load_model(path: Path) -> Model:
             model = skops.io.loads(content, trusted=sorted(allowed))
     except Exception as error:
         raise Refused(f"{path} cannot be opened: {error}. Train it again: `mlops run`.") from error
-    if not hasattr(model, "predict_proba"):
-        raise Refused(f"{path} is no classifier with probabilities; choose one in params.yaml.")
+    if not hasattr(model, "predict"):
+        raise Refused(f"{path} is no model that predicts; choose one in params.yaml.")
     return model  # type: ignore[no-any-return]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,15 @@ from pydantic import Field
 
 from mlops.artefacts.contract import Contract, Strict
 from mlops.artefacts.lock import TEST, TRAIN, Lock
-from mlops.artefacts.model import BASELINE, MODEL, load_model
+from mlops.artefacts.model import BASELINE, MODEL, Model, load_model
+from mlops.measure.change import Change, compare_training
 from mlops.measure.holdout import Holdout, compare, complete
-from mlops.measure.metrics import METRICS
+from mlops.measure.leakage import Leakage, find_leakage
+from mlops.measure.metrics import Metric, Own, chosen
 from mlops.measure.resample import Measured, measure
-from mlops.measure.scoring import (
-    labelled,
-    probabilities,
-    read_rows,
-    read_table,
-    told_probabilities,
-    truth,
-)
-from mlops.measure.slices import by_slice
+from mlops.measure.scoring import Answers, answer, labelled, read_rows, read_table, told_answers
+from mlops.measure.scoring import truth as truth_of
+from mlops.measure.slices import by_slice, groups_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +32,16 @@ CANDIDATE, RULE, CHAMPION = "candidate", "baseline", "champion"
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that is live in the environment, its model file verified."""
+    """The version that is live in the environment, its files verified.
+
+    `golden` are requests of its consumers, recorded when it was registered.
+    """
 
     version: str
     model: Path
     contract: Contract
+    train: Path | None = None
+    golden: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Sampling(Strict):
@@ -56,7 +57,9 @@ class Evidence:
     """The candidate's files in `root`, and what follows from them.
 
     `known` is the test set that was known before the candidate came, if there is one; a review
-    judges on its rows. `told` are predictions by key that a candidate's own environment made.
+    judges on its rows. `told` are answers by key that a candidate's own environment made.
+    `named` are the metrics that the policy asks for, `own` the team's among them. `version` is
+    the candidate's number, once it has one.
     A property that cannot be had raises Refused; the check that asked for it then refuses.
     """
 
@@ -68,6 +71,9 @@ class Evidence:
     known: Path | None = None
     review: bool = False
     told: Path | None = None
+    named: tuple[str, ...] = ()
+    own: Mapping[str, Own] = field(default_factory=dict)
+    version: str | None = None
 
     @cached_property
     def lock_differences(self) -> list[str]:
@@ -78,13 +84,30 @@ class Evidence:
         return read_rows(self.root / TEST, self.contract)
 
     @cached_property
+    def train(self) -> pd.DataFrame:
+        return read_rows(self.root / TRAIN, self.contract)
+
+    @cached_property
     def known_rows(self) -> pd.DataFrame | None:
         return read_table(self.known) if self.known else None
 
     @cached_property
+    def champion_train(self) -> pd.DataFrame | None:
+        champion = self.champion
+        return read_table(champion.train) if champion and champion.train else None
+
+    @cached_property
     def holdout(self) -> Holdout:
-        train = read_table(self.root / TRAIN)
-        return compare(self.known_rows, self.test, train, list(self.contract.key))
+        key = list(self.contract.key)
+        return compare(self.known_rows, self.test, read_table(self.root / TRAIN), key)
+
+    @cached_property
+    def champion_saw(self) -> int:
+        """How many of the judged rows the champion was trained on."""
+        if self.champion_train is None:
+            return 0
+        key = list(self.contract.key)
+        return compare(None, self.rows, self.champion_train, key).seen
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -95,43 +118,61 @@ class Evidence:
         return labelled(rows, self.contract, "the known test set")
 
     @cached_property
-    def labels(self) -> NDArray[np.bool_]:
-        return truth(self.rows, self.contract)
+    def truth(self) -> NDArray[Any]:
+        return truth_of(self.rows, self.contract)
 
     @cached_property
-    def scores(self) -> Mapping[str, NDArray[np.float64]]:
-        """Probabilities on the test rows by candidate, baseline and, if there is one, champion."""
-        models = {
-            CANDIDATE: (self.root / MODEL, self.contract),
-            RULE: (self.root / BASELINE, self.contract),
-        }
-        if self.champion:
-            models[CHAMPION] = (self.champion.model, self.champion.contract)
-        told = {}
+    def groups(self) -> NDArray[np.int64] | None:
+        return groups_of(self.rows, self.contract)
+
+    @property
+    def candidate_file(self) -> Path:
+        return self.root / MODEL
+
+    @cached_property
+    def candidate(self) -> Model:
+        return load_model(self.candidate_file)
+
+    @cached_property
+    def answers(self) -> Mapping[str, Answers]:
+        """For the judged rows, by candidate, baseline and, if there is one, champion."""
+        answers = {}
         if self.told:
-            told = told_probabilities(self.told, self.rows, self.contract, (CANDIDATE, RULE))
-        return {
-            name: told[name]
-            if name in told
-            else probabilities(load_model(path), self.rows, contract, name)
-            for name, (path, contract) in models.items()
-        }
+            answers = told_answers(self.told, self.rows, self.contract, (CANDIDATE, RULE))
+        else:
+            answers[CANDIDATE] = answer(self.candidate, self.rows, self.contract, CANDIDATE)
+            baseline = load_model(self.root / BASELINE)
+            answers[RULE] = answer(baseline, self.rows, self.contract, RULE)
+        if self.champion:
+            model = load_model(self.champion.model)
+            answers[CHAMPION] = answer(model, self.rows, self.champion.contract, CHAMPION)
+        return answers
+
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        return chosen(self.contract, self.named, self.own)
 
     @cached_property
     def measured(self) -> Measured:
         return measure(
-            self.labels,
-            self.scores,
-            tuple(METRICS.values()),
+            self.truth,
+            self.answers,
+            self.metrics,
+            groups=self.groups,
             resamples=self.sampling.resamples,
             confidence=self.sampling.confidence,
             seed=self.sampling.seed,
         )
 
     @cached_property
+    def leakage(self) -> Leakage:
+        return find_leakage(self.train, self.rows, self.contract, self.sampling.seed)
+
+    @cached_property
+    def change(self) -> Change:
+        return compare_training(self.champion_train, self.train, self.contract, self.sampling.seed)
+
+    @cached_property
     def slices(self) -> dict[str, Any]:
-        """By column of the contract's `slices` and value: rows, share, ROC AUC by model."""
-        return {
-            name: by_slice(self.rows[name], self.labels, self.scores)
-            for name in self.contract.slices
-        }
+        """By column of the contract's `slices` and value: rows, share, a figure by model."""
+        return by_slice(self.rows, self.truth, self.answers, self.contract)

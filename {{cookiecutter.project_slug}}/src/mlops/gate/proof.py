@@ -125,11 +125,12 @@ def _ship(root: Path, out: Path) -> None:
 
 
 def _predict(root: Path, path: Path) -> None:
-    """The key of each test row with the probability by each model; no label is written."""
+    """The key of each test row with the answers of each model; no label is written."""
     from mlops.artefacts.contract import read_contract
     from mlops.measure.scoring import score
 
-    write_whole(path, score(root, read_contract(root)).to_parquet(index=False))
+    table, _ = score(root, read_contract(root))
+    write_whole(path, table.to_parquet(index=False))
 
 
 def read_proof(folder: Path) -> Proof:

@@ -11,10 +11,11 @@ from mlops.errors import Refused
 from mlops.gate.checks.check import STATUSES
 from mlops.gate.verdict import Verdict
 
-_MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL"), strict=True))
-_COLOURS = dict(zip(STATUSES, ("green", "bold red", "bold yellow"), strict=True))
+_MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL", "EXCUSED"), strict=True))
+_COLOURS = dict(zip(STATUSES, ("green", "bold red", "bold yellow", "yellow"), strict=True))
 LONGEST = 60_000  # characters; GitHub takes 65,536 in a comment
 _SLICES = 12  # in a chart; with more nobody reads the names
+_COUNTS = ("rows", "share")  # of a slice's entry; what else is in it is a figure by model
 
 
 def write(verdict: Verdict, folder: Path) -> None:
@@ -79,46 +80,63 @@ def _figures(verdict: Verdict) -> list[str]:
     if not verdict.metrics:
         return []
     models = list(next(iter(verdict.metrics.values())))
-    lines = ["## Figures", "", "| metric | " + " | ".join(map(cell, models)) + " |"]
-    lines.append("| --- " * (len(models) + 1) + "|")
+    head = [*map(cell, models), "would be seen"]
+    lines = ["## Figures", "", "| metric | " + " | ".join(head) + " |"]
+    lines.append("| --- " * (len(head) + 1) + "|")
     for name, by_model in verdict.metrics.items():
         shown = [_interval(estimate) for estimate in by_model.values()]
-        lines.append(f"| {cell(name)} | " + " | ".join(shown) + " |")
-    return [*lines, ""]
+        power = f"{float(verdict.power[name]):.4f}" if name in verdict.power else "-"
+        lines.append(f"| {cell(name)} | " + " | ".join([*shown, power]) + " |")
+    other = "champion" if "champion" in models else "baseline"
+    return [
+        *lines,
+        "",
+        f"Would be seen: the smallest true difference from the {other} that these rows show four "
+        "times of five.",
+        "",
+    ]
 
 
 def _slices(verdict: Verdict) -> list[str]:
     lines: list[str] = []
     for column, values in verdict.slices.items():
-        models = sorted({model for entry in values.values() for model in entry.get("roc_auc", ())})
+        figures = [key for entry in values.values() for key in entry if key not in _COUNTS]
+        metric = figures[0] if figures else ""
+        models = {model for entry in values.values() for model in entry.get(metric, ())}
         order = [m for m in ("candidate", "champion", "baseline") if m in models]
-        lines += [f"## By {cell(column)}", "", f"| {cell(column)} | rows | event | "]
-        lines[-1] += " | ".join(f"ROC AUC of {model}" for model in order) + " |"
-        lines.append("| --- " * (3 + len(order)) + "|")
+        share = any("share" in entry for entry in values.values())
+        head = [column, "rows", *(["event"] if share else [])]
+        head += [f"{metric} of {model}" for model in order]
+        lines += [f"## By {cell(column)}", "", "| " + " | ".join(map(cell, head)) + " |"]
+        lines.append("| --- " * len(head) + "|")
         for value, entry in values.items():
-            auc = entry.get("roc_auc", {})
-            cells = [_interval(auc[m]) if m in auc else "too few rows" for m in order]
-            start = f"| {cell(value)} | {int(entry['rows']):,} | {float(entry['share']):.1%} | "
-            lines.append(start + " | ".join(cells) + " |")
-        lines += ["", *_chart(column, values, order)]
+            figure = entry.get(metric, {})
+            cells = [cell(value), f"{int(entry['rows']):,}"]
+            cells += [f"{float(entry['share']):.1%}"] if share else []
+            cells += [_interval(figure[m]) if m in figure else "too few rows" for m in order]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", *_chart(column, metric, values, order)]
     return lines
 
 
-def _chart(column: str, values: dict[str, Any], models: list[str]) -> list[str]:
+def _chart(column: str, metric: str, values: dict[str, Any], models: list[str]) -> list[str]:
     """Bars for the candidate, a line for what it would replace."""
-    shown = {name: entry["roc_auc"] for name, entry in values.items() if "roc_auc" in entry}
+    shown = {name: entry[metric] for name, entry in values.items() if metric in entry}
     shown = dict(list(shown.items())[:_SLICES])
     if len(shown) < 2 or "candidate" not in models:
         return []
     other = next((m for m in models if m != "candidate"), None)
     words = f"candidate (bars) and {other} (line)" if other else "candidate"
     names = ", ".join(f'"{plain(name)}"' for name in shown)
+    figures = [float(e[m]["value"]) for e in shown.values() for m in filter(None, models[:2])]
+    low, high = min(figures), max(figures)
+    room = (high - low) or 1.0
     lines = [
         "```mermaid",
         "xychart-beta",
-        f'  title "ROC AUC by {plain(column)}: {words}"',
+        f'  title "{plain(metric)} by {plain(column)}: {words}"',
         f"  x-axis [{names}]",
-        '  y-axis "ROC AUC" 0.4 --> 1',
+        f'  y-axis "{plain(metric)}" {low - room / 2:.4g} --> {high + room / 4:.4g}',
         f"  bar [{', '.join(_figure(e['candidate']) for e in shown.values())}]",
     ]
     if other:
@@ -148,6 +166,32 @@ def plain(text: str) -> str:
     return re.sub(r"[^\w .-]", " ", str(text))[:40]
 
 
+def explain(verdict: Verdict) -> None:
+    """Print each check's question, number, interval, bound and answer."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for answer in verdict.answers:
+        console.print(f"\n{answer.check}: {answer.question}", markup=False, style="bold")
+        table = Table("subject", "value", "interval", "bound", "answer", "finding")
+        for finding in answer.findings:
+            got, mark = finding.estimate, _MARKS[finding.status]
+            table.add_row(
+                finding.subject,
+                f"{got.value:.4f}" if got else "",
+                f"{got.low:.4f} .. {got.high:.4f}" if got else "",
+                f"{finding.bound:g}" if finding.bound is not None else "",
+                f"[{_COLOURS[finding.status]}]{mark}[/]",
+                finding.message.replace("[", r"\["),
+            )
+        console.print(table)
+    if verdict.power:
+        words = ", ".join(f"{name} {value:.4f}" for name, value in verdict.power.items())
+        console.print(f"\nThe smallest difference that these rows would show: {words}.")
+    _conclude(console, verdict)
+
+
 def show(verdict: Verdict) -> None:
     """Print the verdict as a table."""
     from rich.console import Console
@@ -160,6 +204,10 @@ def show(verdict: Verdict) -> None:
             table.add_row(answer.check, finding.subject, mark, finding.message.replace("[", r"\["))
     console = Console()
     console.print(table)
+    _conclude(console, verdict)
+
+
+def _conclude(console: Any, verdict: Verdict) -> None:
     for note in verdict.notes:
         console.print(f"{note}.", markup=False, highlight=False, style="bold yellow")
     console.print(verdict.sentence, markup=False, highlight=False, style="bold")

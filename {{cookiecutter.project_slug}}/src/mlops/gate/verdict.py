@@ -1,15 +1,15 @@
 """Asking every check, and what the answers come to."""
 
 import inspect
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mlops.artefacts.model import MODEL
 from mlops.errors import Refused
 from mlops.gate.checks import CHECKS
 from mlops.gate.checks.check import STATUSES, Check, Finding, Status
-from mlops.gate.evidence import CANDIDATE, Evidence
-from mlops.gate.policy import Policy
+from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE, Evidence
+from mlops.gate.policy import Exemption, Policy
 
 Decision = Literal["yes", "no", "undecided"]
 
@@ -27,7 +27,9 @@ class Answer:
 class Verdict:
     """The gate's decision, with everything that it rests on.
 
-    `notes` say what a reader must know beside the answers: what a change to the rules would do.
+    `notes` say what a reader must know beside the answers: what a change to the rules would do,
+    and what the policy lets pass. `power`: by metric, the smallest difference from the champion
+    (or the baseline) that these rows would show.
     """
 
     environment: str
@@ -39,6 +41,7 @@ class Verdict:
     metrics: dict[str, Any]
     slices: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    power: dict[str, float] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
@@ -63,7 +66,8 @@ class Verdict:
             against = f"and holds against {self.champion}" if self.champion else "as the first"
             return f"Yes: the model may enter {where} {against}."
         said = "No: the model may not" if self.decision == "no" else "Undecided: the model does not"
-        return f"{said} enter {where}. {[*self.said('refuse'), *self.said('unsure')][0]}."
+        why = [*self.said("refuse"), *self.said("unsure")][0].rstrip(".")
+        return f"{said} enter {where}. {why}."
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -85,9 +89,13 @@ def judge(
 
     `first` are answers that somebody found before; they count like the others.
     """
-    answers = (*first, *(_ask(check, policy, evidence) for check in CHECKS))
+    asked = (*first, *(_ask(check, policy, evidence) for check in CHECKS))
+    answers = tuple(_excuse(answer, policy.exceptions) for answer in asked)
     statuses = {finding.status for answer in answers for finding in answer.findings}
-    decision: Decision = "yes" if statuses == {"pass"} else "undecided"
+    good: set[Status] = {"pass", "excused"}
+    if policy.doubt == "warn":
+        good.add("unsure")
+    decision: Decision = "yes" if statuses <= good else "undecided"
     if "refuse" in statuses:
         decision = "no"
     return Verdict(
@@ -99,7 +107,8 @@ def judge(
         answers=answers,
         metrics=_metrics(evidence),
         slices=_slices(evidence) if evidence.review else {},
-        notes=notes,
+        notes=(*notes, *_warnings(answers, policy)),
+        power=_power(evidence),
     )
 
 
@@ -113,8 +122,48 @@ def _ask(check: type[Check], policy: Policy, evidence: Evidence) -> Answer:
         findings = tuple(check.check(**needs)) or (Finding("refuse", "gave no answer"),)
     except Exception as error:  # whatever it is: not measured is not proven
         why = str(error) if isinstance(error, Refused) else repr(error)
-        findings = (Finding("refuse", f"could not be measured. {why}"),)
+        if check.runs_model and evidence.told:
+            why = "the model is of another environment; registering asks this there"
+        status: Status = "unsure" if check.runs_model and evidence.told else "refuse"
+        findings = (Finding(status, f"could not be measured. {why}"),)
     return Answer(check.id, question, findings)
+
+
+def _excuse(answer: Answer, exceptions: tuple[Exemption, ...]) -> Answer:
+    """The answer with what the policy excepts marked so; what passes needs no excuse."""
+    findings = []
+    for finding in answer.findings:
+        for exception in exceptions:
+            fits = exception.check == answer.check
+            fits = fits and exception.subject in (None, finding.subject)
+            if fits and finding.status in ("refuse", "unsure"):
+                message = f"{finding.message} ({exception})"
+                finding = replace(finding, status="excused", message=message)
+        findings.append(finding)
+    return replace(answer, findings=tuple(findings))
+
+
+def _warnings(answers: tuple[Answer, ...], policy: Policy) -> tuple[str, ...]:
+    """What let the model pass although it was not proven good, and what is excused in vain."""
+    said = [(answer.check, finding) for answer in answers for finding in answer.findings]
+    notes = []
+    if policy.doubt == "warn" and any(finding.status == "unsure" for _, finding in said):
+        checks = dict.fromkeys(check for check, finding in said if finding.status == "unsure")
+        notes.append(f"Not proven, and let pass by cannot_tell: {', '.join(checks)}")
+    for exception in policy.exceptions:
+        if not any(str(exception) in finding.message for _, finding in said):
+            notes.append(f"The exception {exception.id} excuses nothing any more: remove it")
+    return tuple(notes)
+
+
+def _power(evidence: Evidence) -> dict[str, float]:
+    try:
+        measured = evidence.measured
+        other = CHAMPION if CHAMPION in measured.models else RULE
+        names = [metric.name for metric in measured.metrics]
+        return {name: measured.smallest(name, CANDIDATE, other) for name in names}
+    except Exception:
+        return {}  # the checks that needed it have said why
 
 
 def _metrics(evidence: Evidence) -> dict[str, Any]:

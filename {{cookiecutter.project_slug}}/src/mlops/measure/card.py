@@ -17,7 +17,8 @@ from mlops.artefacts.files import digest, read_text, write_whole
 from mlops.artefacts.lock import TEST, TRAIN
 from mlops.artefacts.model import MODEL
 from mlops.measure.evaluate import METRICS_FILE, PREDICTIONS
-from mlops.measure.metrics import METRICS, Floats
+from mlops.measure.metrics import SHOWN, metrics_of
+from mlops.measure.scoring import Floats
 
 CARD = "reports/model-card.md"
 PLOTS = "reports/plots"
@@ -29,7 +30,7 @@ def card(root: Path) -> None:
     """Write reports/model-card.md and reports/plots/*.svg."""
     report = json.loads(read_text(root / METRICS_FILE))
     predictions = pd.read_parquet(root / PREDICTIONS)
-    _plots(predictions, root / PLOTS)
+    _plots(predictions, read_contract(root), root / PLOTS)
     write_whole(root / CARD, _text(root, report))
 
 
@@ -37,6 +38,8 @@ def _text(root: Path, report: dict[str, Any]) -> str:
     contract = read_contract(root)
     trained, tested = (_extent(root / path, contract) for path in (TRAIN, TEST))
     packages = ("scikit-learn", "pandas", "numpy", "skops")
+    kind, metrics = contract.target.type, metrics_of(contract)
+    first = metrics[SHOWN[kind][0]]
     lines = [
         f"# Model card: {contract.name}",
         "",
@@ -50,7 +53,7 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         "",
         f"- Trained on {trained}.",
         f"- Tested on {tested} that it never saw.",
-        f"- {contract.target.description} This holds for {report['share']:.1%} of the test rows.",
+        f"- {contract.target.description}{_share(report)}",
         "",
         "## How good it is",
         "",
@@ -61,26 +64,24 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, entry in report["metrics"].items():
-        metric = METRICS[name]
+        metric = metrics[name]
         better = "higher" if metric.higher_is_better else "lower"
         shown = " | ".join(_interval(entry[key]) for key in ("candidate", "baseline", "gain"))
         lines.append(f"| {metric.title} | {better} | {shown} |")
     lines += [
         "",
-        "![ROC curve](plots/roc.svg) ![Calibration](plots/calibration.svg) "
-        "![Scores](plots/scores.svg)",
+        " ".join(f"![{words}](plots/{name}.svg)" for name, words in PLOTTED[kind].items()),
         "",
         "## Where it is better and worse",
         "",
-        "| slice | value | rows | event | ROC AUC |",
-        "| --- | --- | --- | --- | --- |",
+        f"| slice | value | rows | {first.title} |",
+        "| --- | --- | --- | --- |",
     ]
     for column, values in report["slices"].items():
         for value, entry in values.items():
-            auc = _interval(entry["roc_auc"]["candidate"]) if "roc_auc" in entry else "too few rows"
-            lines.append(
-                f"| {column} | {value} | {entry['rows']:,} | {entry['share']:.1%} | {auc} |"
-            )
+            known = first.name in entry
+            figure = _interval(entry[first.name]["candidate"]) if known else "too few rows"
+            lines.append(f"| {column} | {value} | {entry['rows']:,} | {figure} |")
     lines += [
         "",
         "## Identity",
@@ -108,24 +109,38 @@ def _interval(entry: dict[str, float]) -> str:
     return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
 
 
-def _plots(predictions: pd.DataFrame, folder: Path) -> None:
+def _share(report: dict[str, Any]) -> str:
+    return f" This holds for {report['share']:.1%} of the test rows." if "share" in report else ""
+
+
+def _plots(predictions: pd.DataFrame, contract: Contract, folder: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     mpl.use("svg")
     # Text as text and a fixed salt: the same data gives the same bytes.
     mpl.rcParams.update({"svg.hashsalt": "steelthread", "svg.fonttype": "none", "font.size": 9})
-    truth = predictions["truth"].to_numpy()
-    drawings = {"roc": _roc, "calibration": _calibration, "scores": _scores}
+    kind = contract.target.type
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in drawings.items():
+    for name in PLOTTED[kind]:
         figure = Figure(figsize=(3.6, 3.0), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         for model, colour in COLOURS.items():
-            draw(axes, truth, predictions[model].to_numpy(), model, colour)
-        axes.legend(frameon=False)
+            DRAWN[name](axes, *_answered(predictions, model, contract), model, colour)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+
+
+def _answered(predictions: pd.DataFrame, model: str, contract: Contract) -> tuple[Any, Floats]:
+    """What came true and the score: for several classes, of the likeliest and if it was right."""
+    truth = predictions["truth"].to_numpy()
+    if contract.target.type != "multiclass":
+        return truth, predictions[model].to_numpy(dtype=float)
+    scores = predictions[[f"{model} {value}" for value in contract.classes]].to_numpy()
+    likeliest = np.array(contract.classes)[scores.argmax(axis=1)]
+    return likeliest == truth, scores.max(axis=1)
 
 
 def _roc(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
@@ -150,3 +165,37 @@ def _scores(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> N
     heights, edges = np.histogram(scores, bins=40, range=(0, 1))
     axes.stairs(heights / len(scores), edges, color=colour, label=model)
     axes.set(xlabel="predicted probability", ylabel="share of rows", title="Scores")
+
+
+def _predicted(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
+    """The mean of what came true in twenty bins of the prediction, of about as many rows each."""
+    order = np.argsort(scores, kind="stable")
+    bins = [part for part in np.array_split(order, 20) if len(part)]
+    means = np.array([(scores[part].mean(), truth[part].mean()) for part in bins])
+    axes.plot(
+        [means.min(), means.max()], [means.min(), means.max()], color="#cccccc", linewidth=0.8
+    )
+    axes.plot(means[:, 0], means[:, 1], marker="o", markersize=3, color=colour, label=model)
+    axes.set(xlabel="predicted", ylabel="came true, on average", title="Prediction")
+
+
+def _errors(axes: Any, truth: Any, scores: Floats, model: str, colour: str) -> None:
+    errors = truth - scores
+    low, high = np.quantile(errors, [0.005, 0.995])
+    heights, edges = np.histogram(errors, bins=40, range=(low, high + 1e-9))
+    axes.stairs(heights / len(errors), edges, color=colour, label=model)
+    axes.set(xlabel="came true - predicted", ylabel="share of rows", title="Errors")
+
+
+DRAWN = {
+    "roc": _roc,
+    "calibration": _calibration,
+    "scores": _scores,
+    "predicted": _predicted,
+    "errors": _errors,
+}
+PLOTTED: dict[str, dict[str, str]] = {
+    "binary": {"roc": "ROC curve", "calibration": "Calibration", "scores": "Scores"},
+    "multiclass": {"calibration": "Calibration of the likeliest class", "scores": "Its score"},
+    "regression": {"predicted": "Prediction", "errors": "Errors"},
+}

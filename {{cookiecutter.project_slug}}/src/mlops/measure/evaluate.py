@@ -8,14 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlops.artefacts.contract import read_contract
 from mlops.artefacts.files import write_whole
 from mlops.artefacts.lock import TEST
 from mlops.errors import Refused
-from mlops.measure.metrics import METRICS
+from mlops.measure.metrics import chosen
 from mlops.measure.resample import Measured, measure
 from mlops.measure.scoring import read_rows, score, truth
-from mlops.measure.slices import by_slice
+from mlops.measure.slices import by_slice, groups_of
 
 PREDICTIONS = "reports/predictions.parquet"
 METRICS_FILE = "reports/metrics.json"
@@ -26,25 +28,27 @@ def evaluate(root: Path) -> None:
     """Write reports/predictions.parquet and reports/metrics.json."""
     contract = read_contract(root)
     rows = read_rows(root / TEST, contract)
-    labels = truth(rows, contract)
-    if labels.all() or not labels.any():
-        raise Refused("The test set holds one class only; no metric can be computed on it.")
-    table = score(root, contract)
-    table.insert(len(contract.key), "truth", labels)
-    scores = {name: table[name].to_numpy() for name in ("candidate", "baseline")}
-    metrics = tuple(METRICS.values())
-    overall = measure(labels, scores, metrics, resamples=1000)
-    report = {
-        "rows": len(rows),
-        "share": float(labels.mean()),
-        "metrics": {m.name: _estimates(overall, m.name) for m in metrics},
-        "slices": {name: by_slice(rows[name], labels, scores) for name in contract.slices},
-    }
+    y = truth(rows, contract)
+    if contract.classes and not np.bincount(y, minlength=len(contract.classes)).all():
+        raise Refused("The test set lacks a class; no metric can be computed on it.")
+    table, answers = score(root, contract)
+    table.insert(len(contract.key), "truth", rows[contract.target.name].to_numpy())
+    metrics = chosen(contract, (), {})
+    groups = groups_of(rows, contract)
+    overall = measure(y, answers, metrics, groups=groups, resamples=1000)
+    report: dict[str, Any] = {"rows": len(rows)}
+    if contract.target.type == "binary":
+        report["share"] = float(y.mean())
+    report["metrics"] = {m.name: _estimates(overall, m.name) for m in metrics}
+    report["slices"] = by_slice(rows, y, answers, contract)
     predictions = table.to_parquet(index=False, compression="zstd")
     write_whole(root / PREDICTIONS, predictions)
     write_whole(root / METRICS_FILE, json.dumps(rounded(report), indent=2) + "\n")
-    auc = overall.estimate("roc_auc", "candidate")
-    print(f"{len(rows):,} test rows: ROC AUC {auc.value:.4f} [{auc.low:.4f}, {auc.high:.4f}]")
+    first = overall.estimate(metrics[0].name, "candidate")
+    print(
+        f"{len(rows):,} test rows: {metrics[0].title} {first.value:.4f} "
+        f"[{first.low:.4f}, {first.high:.4f}]"
+    )
 
 
 def _estimates(measured: Measured, metric: str) -> dict[str, Any]:

@@ -1,24 +1,29 @@
 """Intervals by the paired bootstrap.
 
-Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16: rows are
-drawn with replacement, every model is evaluated on the same draw, and the percentiles of the
-values, or of the differences between two models, bound the interval. Pairing removes the
-variance that the models share.
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8, 13 and 16: rows, or
+groups of rows that belong together, are drawn with replacement, every model is evaluated on the
+same draw, and the percentiles of the values, or of the differences between two models, bound the
+interval. Pairing removes the variance that the models share.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from mlops.measure.metrics import Floats, Metric
+from mlops.errors import Refused
+from mlops.measure.metrics import BINS, Curve, Metric, View
+from mlops.measure.scoring import Answers, Floats, Truth
 
 _BLOCK = 50  # resamples that share one generator, so results do not depend on the thread count
+SLOW = 200  # resamples of a metric that is a function of the team's
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Estimate:
 class Measured:
     """Values on the rows as they are, and on each resample.
 
-    points: shape (metrics, models); draws: shape (resamples, metrics, models).
+    points: shape (metrics, models); draws: shape (resamples, metrics, models), of which a metric
+    that is a function has the first SLOW.
     """
 
     metrics: tuple[Metric, ...]
@@ -44,84 +50,157 @@ class Measured:
     confidence: float
 
     def estimate(self, metric: str, model: str) -> Estimate:
-        row, column = self._at(metric, model)
-        return self._bounded(self.points[row, column], self.draws[:, row, column])
+        """Raises Refused if the metric was not measured."""
+        at, column = self._at(metric), self.models.index(model)
+        return self._bounded(at, self.points[at, column], self._drawn(at)[:, column])
 
     def gain(self, metric: str, model: str, over: str) -> Estimate:
         """How much better `model` is than `over`: above zero is better for every metric."""
-        row, a = self._at(metric, model)
-        _, b = self._at(metric, over)
-        sign = 1.0 if self.metrics[row].higher_is_better else -1.0
-        return self._bounded(
-            sign * (self.points[row, a] - self.points[row, b]),
-            sign * (self.draws[:, row, a] - self.draws[:, row, b]),
-        )
+        at = self._at(metric)
+        points, draws = self._gains(at, model, over)
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        return Estimate(float(points), float(low), float(high))
 
-    def _at(self, metric: str, model: str) -> tuple[int, int]:
-        return [m.name for m in self.metrics].index(metric), self.models.index(model)
+    def error(self, metric: str, model: str, over: str) -> float:
+        """The standard error of the gain."""
+        return float(self._gains(self._at(metric), model, over)[1].std(ddof=1))
 
-    def _bounded(self, value: float, draws: Floats) -> Estimate:
+    def smallest(self, metric: str, model: str, over: str) -> float:
+        """The smallest true difference that these rows would show, POWER of the times."""
+        normal = NormalDist()
+        quantiles = normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(POWER)
+        return quantiles * self.error(metric, model, over)
+
+    def _at(self, metric: str) -> int:
+        names = [m.name for m in self.metrics]
+        if metric not in names:
+            raise Refused(f"{metric} is not measured here; there are: {', '.join(names)}.")
+        return names.index(metric)
+
+    def _drawn(self, at: int) -> Floats:
+        return self.draws[:SLOW, at] if self.metrics[at].function else self.draws[:, at]
+
+    def _gains(self, at: int, model: str, over: str) -> tuple[float, Floats]:
+        sign = 1.0 if self.metrics[at].higher_is_better else -1.0
+        a, b = self.models.index(model), self.models.index(over)
+        draws = self._drawn(at)
+        return sign * (self.points[at, a] - self.points[at, b]), sign * (draws[:, a] - draws[:, b])
+
+    def _bounded(self, at: int, value: float, draws: Floats) -> Estimate:
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])  # NaN in one draw is NaN in the bounds
+        if self.metrics[at].biased:
+            # A resample adds to the sample's bias about what the sample added to the truth. The
+            # upper end is lowered once and not twice, because that correction is uncertain too.
+            bias = draws.mean() - value
+            value, low, high = np.maximum([value - bias, low - 2 * bias, high - bias], 0)
         return Estimate(float(value), float(low), float(high))
 
 
 class _Ranking:
     """One model's scores, sorted once."""
 
-    def __init__(self, y: NDArray[np.bool_], scores: Floats) -> None:
+    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         self.order = np.argsort(-scores, kind="stable")
         ranked = scores[self.order]
         ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of ties
-        self.distinct = len(ends)
-        self.ends: Any = ends if len(ends) < len(y) else slice(None)  # nothing to pick, no copy
-        self.positive = y[self.order].astype(np.int32)
+        self.scores = ranked[ends]
+        self.ends: Any = ends if len(ends) < len(ranked) else slice(None)  # nothing to pick
+        self.positive = positive[self.order].astype(np.int32)
+        edges = np.searchsorted(ends, np.arange(BINS) * len(ranked) / BINS)
+        self.starts = np.unique(edges[edges < len(ends)])
+
+
+def _rankings(y: Truth, answers: Answers, view: View) -> list[_Ranking]:
+    scores = answers.scores
+    if view == "event":
+        return [_Ranking(y, scores)]
+    if view == "classes":
+        return [_Ranking(y == code, scores[:, code]) for code in range(scores.shape[1])]
+    return [_Ranking(scores.argmax(axis=1) == y, scores.max(axis=1))]
+
+
+class _Model:
+    """What of one model's answers does not change between resamples."""
+
+    def __init__(self, y: Truth, answers: Answers, metrics: Sequence[Metric]) -> None:
+        self.y, self.answers = y, answers
+        views = dict.fromkeys(metric.view for metric in metrics if metric.ranked)
+        self.rankings = {view: _rankings(y, answers, view) for view in views}
+        self.losses = [m.losses and np.atleast_2d(m.losses(y, answers)) for m in metrics]
+        self.cells = [m.cells and m.cells(y, answers) for m in metrics]
+        size = answers.scores.shape[-1] if answers.scores.ndim == 2 else 2
+        self.size = size * size
 
 
 class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
-    def __init__(self, n: int, rankings: Sequence[_Ranking]) -> None:
+    def __init__(self, n: int, models: Sequence[_Model], groups: NDArray[np.int64] | None) -> None:
         self.weights = np.empty(n)
         self.counts, self.drawn, self.running = (np.empty(n, dtype=np.int32) for _ in range(3))
-        self.curves = [tuple(np.empty(r.distinct) for _ in range(3)) for r in rankings]
-        self.rankings = rankings
+        self.models, self.groups = models, groups
+        self.units = n if groups is None else int(groups.max()) + 1
+        self.curves = [
+            {view: [_curve(r) for r in rankings] for view, rankings in model.rankings.items()}
+            for model in models
+        ]
 
     def draw(self, generator: np.random.Generator) -> None:
-        """Count how often each row is drawn when n of n are drawn with replacement."""
-        n = len(self.counts)
-        drawn = np.bincount(generator.integers(n, size=n), minlength=n)
-        np.copyto(self.counts, drawn, casting="unsafe")
+        """Count how often each row is drawn when n of n, or all groups, are drawn anew."""
+        times = np.bincount(generator.integers(self.units, size=self.units), minlength=self.units)
+        if self.groups is not None:
+            times = times[self.groups]
+        np.copyto(self.counts, times, casting="unsafe")
 
-    def evaluate(self, metrics: Sequence[Metric], losses: Floats) -> Floats:
+    def evaluate(self, metrics: Sequence[Metric], slow: bool) -> Floats:
         """Values of shape (metrics, models) under the current counts."""
-        out = np.empty((len(metrics), len(self.rankings)))
-        for column, ranking in enumerate(self.rankings):
-            tp, fp, scratch = self.curves[column]
-            np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
-            np.cumsum(self.drawn, out=self.running)
-            np.copyto(fp, self.running[ranking.ends])
-            np.multiply(self.drawn, ranking.positive, out=self.drawn)
-            np.cumsum(self.drawn, out=self.running)
-            np.copyto(tp, self.running[ranking.ends])
-            np.subtract(fp, tp, out=fp)
+        out = np.full((len(metrics), len(self.models)), np.nan)
+        np.copyto(self.weights, self.counts)
+        total = self.weights.sum()
+        for column, model in enumerate(self.models):
+            curves = self.curves[column]
+            for view, rankings in model.rankings.items():
+                for curve, ranking in zip(curves[view], rankings, strict=True):
+                    self._rank(curve, ranking)
             for row, metric in enumerate(metrics):
-                if metric.ranked:
-                    out[row, column] = metric.ranked(tp, fp, scratch)
-        if len(losses):
-            np.copyto(self.weights, self.counts)
-            # A dot product a row, so that equal losses give equal means to the last bit.
-            means = [loss @ self.weights / len(loss) for loss in losses]
-            averaged = [row for row, metric in enumerate(metrics) if metric.loss]
-            out[averaged] = np.reshape(means, (len(averaged), -1))
+                losses, cells = model.losses[row], model.cells[row]
+                if losses is not None:
+                    # A dot product a row, so that equal losses give equal means to the last bit.
+                    means = np.array([loss @ self.weights for loss in losses]) / total
+                    out[row, column] = metric.combine(means)
+                elif cells is not None:
+                    weighed = np.bincount(cells, weights=self.weights, minlength=model.size)
+                    out[row, column] = metric.combine(weighed.astype(float))
+                elif metric.ranked:
+                    values = [metric.ranked(curve) for curve in curves[metric.view]]
+                    out[row, column] = sum(values) / len(values)
+                elif metric.function and slow:
+                    out[row, column] = metric.function(model.y, model.answers, self.weights)
         return out
+
+    def _rank(self, curve: Curve, ranking: _Ranking) -> None:
+        np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
+        np.cumsum(self.drawn, out=self.running)
+        np.copyto(curve.fp, self.running[ranking.ends])
+        np.multiply(self.drawn, ranking.positive, out=self.drawn)
+        np.cumsum(self.drawn, out=self.running)
+        np.copyto(curve.tp, self.running[ranking.ends])
+        np.subtract(curve.fp, curve.tp, out=curve.fp)
+
+
+def _curve(ranking: _Ranking) -> Curve:
+    tp, fp, scratch = (np.empty(len(ranking.scores)) for _ in range(3))
+    return Curve(ranking.scores, ranking.starts, tp, fp, scratch)
 
 
 def measure(
-    y: NDArray[np.bool_],
-    scores: Mapping[str, Floats],
+    y: Truth,
+    answers: Mapping[str, Answers],
     metrics: Sequence[Metric],
     *,
+    groups: NDArray[np.int64] | None = None,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -130,32 +209,50 @@ def measure(
 
     Parameters
     ----------
-    y : shape (n,), True for the event; n below 2**31.
-    scores : model name to probabilities of the event, each of shape (n,).
-    resamples : how many times n rows are drawn with replacement.
+    y : shape (n,), what came true; n below 2**31.
+    answers : by model, for the same n rows.
+    groups : shape (n,), codes from 0 of the groups that are drawn whole; without them, rows are.
+    resamples : how many times n rows, or all groups, are drawn with replacement.
     confidence : of the two-sided intervals, in (0, 1).
 
     Memory is linear in n and in the number of threads; nothing of size n x resamples is held.
     """
-    truth = y.astype(float)
-    rankings = [_Ranking(y, p) for p in scores.values()]
-    rows = [m.loss(truth, p) for m in metrics if m.loss for p in scores.values()]
-    losses = np.array(rows).reshape(-1, len(y))
+    models = [_Model(y, answers[name], metrics) for name in answers]
 
     def block(index: int) -> Floats:
         generator = np.random.Generator(np.random.SFC64([seed, index]))
-        worker = _Worker(len(y), rankings)
+        worker = _Worker(len(y), models, groups)
         values = []
-        for _ in range(min(_BLOCK, resamples - index * _BLOCK)):
+        for number in range(index * _BLOCK, min((index + 1) * _BLOCK, resamples)):
             worker.draw(generator)
-            values.append(worker.evaluate(metrics, losses))
+            values.append(worker.evaluate(metrics, slow=number < SLOW))
         return np.array(values)
 
-    whole = _Worker(len(y), rankings)
+    whole = _Worker(len(y), models, groups)
     whole.counts[:] = 1
     # Threads of BLAS would change the last bits, and wait for the threads above them.
     threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        points = whole.evaluate(metrics, losses)
+        points = whole.evaluate(metrics, slow=True)
         draws = np.concatenate(list(pool.map(block, range(-(-resamples // _BLOCK)))))
-    return Measured(tuple(metrics), tuple(scores), points, draws, confidence)
+    return Measured(tuple(metrics), tuple(answers), points, draws, confidence)
+
+
+def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """ROC AUC of several scores on the same rows, and the covariance of these values.
+
+    DeLong, DeLong and Clarke-Pearson (1988), by midranks as in Sun and Xu (2014).
+    y: shape (n,). Returns shape (models,) and (models, models); NaN where a class has no two rows.
+    """
+    from scipy.stats import rankdata
+
+    table = np.array([*scores.values()])
+    events, others = table[:, y], table[:, ~y]
+    m, n = events.shape[1], others.shape[1]
+    if min(m, n) < 2:
+        return np.full(len(table), np.nan), np.full((len(table), len(table)), np.nan)
+    among = rankdata(np.hstack([events, others]), axis=1)
+    of_events = (among[:, :m] - rankdata(events, axis=1)) / n
+    of_others = 1 - (among[:, m:] - rankdata(others, axis=1)) / m
+    covariance = np.cov(of_events) / m + np.cov(of_others) / n
+    return of_events.mean(axis=1), covariance.reshape(len(table), len(table))

@@ -147,7 +147,7 @@ class Release:
             new,
         )
         _step(f"2/5 ask the gate of {self.order[0]}")
-        verdict = self._judge(registry, self.order[0], self.root, new)
+        verdict = self._judge(registry, self.order[0], self.root, new, version)
         if verdict.status:
             return Outcome(version, f"Not registered. {verdict.sentence}", False, verdict)
         _step("3/5 store data and models")
@@ -197,7 +197,8 @@ class Release:
             _step(f"2/6 fetch its files from {before} and verify them")
             self.storage.fetch(record.stored, before, folder)
             _step(f"3/6 ask the gate of {environment}")
-            verdict = self._judge(registry, environment, folder, self._source(record))
+            source = self._source(record)
+            verdict = self._judge(registry, environment, folder, source, version)
             if verdict.status:
                 message = f"{version} was not promoted. {verdict.sentence}"
                 return Outcome(version, message, False, verdict)
@@ -311,21 +312,31 @@ class Release:
         if registry is None or live is None:
             return None
         record = registry.version(live.version)
-        needed = [file for file in record.stored if file.path in (MODEL, TEST)]
+        return self.fetch_champion(record, environment, folder)
+
+    def fetch_champion(self, record: VersionRecord, environment: str, folder: Path) -> Champion:
+        """A version as one that a candidate is compared with, its files fetched into `folder`."""
+        needed = [file for file in record.stored if file.path in (MODEL, TEST, TRAIN)]
         self.storage.fetch(needed, environment, folder)
         contract = parse_contract(self._source(record).contract)
-        return Champion(live.version, folder / MODEL, contract)
+        return Champion(
+            record.version, folder / MODEL, contract, folder / TRAIN, list(record.golden)
+        )
 
     def _judge(
-        self, registry: Registry | None, environment: str, files: Path, source: Source
+        self,
+        registry: Registry | None,
+        environment: str,
+        files: Path,
+        source: Source,
+        version: str | None = None,
     ) -> Verdict:
         """Ask the gate about the model in `files`, against what is live in the environment."""
         rules = policy.read_policy(self.root, environment)
-        contract, lock = parse_contract(source.contract), parse_lock(source.lock)
         with tempfile.TemporaryDirectory() as name:
             champion = self.champion(registry, environment, Path(name))
             known = Path(name) / TEST if champion else None
-            return judge(rules, Evidence(files, contract, lock, champion, rules.sampling, known))
+            return judge(rules, evidence(rules, files, source, champion, known, version=version))
 
     def _before(self, registry: Registry, record: VersionRecord, environment: str) -> str:
         """The environment that holds the version now: it must have been there, same bytes."""
@@ -426,6 +437,29 @@ class Release:
         who = self.git("var", "GIT_COMMITTER_IDENT").rpartition(" <")[0]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return {when: now, "by": os.environ.get("GITHUB_ACTOR") or who, "run": run}
+
+
+def evidence(
+    rules: policy.Policy,
+    files: Path,
+    source: Source,
+    champion: Champion | None,
+    known: Path | None,
+    **more: Any,
+) -> Evidence:
+    """What a policy asks about the model in `files`, made from `source`."""
+    contract, lock = parse_contract(source.contract), parse_lock(source.lock)
+    return Evidence(
+        files,
+        contract,
+        lock,
+        champion,
+        rules.sampling,
+        known,
+        named=rules.named,
+        own=rules.own,
+        **more,
+    )
 
 
 def live_stack(history: list[Record]) -> list[str]:

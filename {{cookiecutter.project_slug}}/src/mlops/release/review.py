@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from mlops.artefacts.changes import Changes, find_changes, lock_at, settings_changes
-from mlops.artefacts.contract import parse_contract
 from mlops.artefacts.git import Git
 from mlops.artefacts.lock import TEST, Lock, parse_lock
 from mlops.artefacts.storage import StoredFile
@@ -21,7 +20,7 @@ from mlops.gate.checks.check import Finding
 from mlops.gate.evidence import Evidence
 from mlops.gate.proof import JUDGED, PREDICTIONS, Proof, read_proof, stale, take
 from mlops.gate.verdict import Answer, Verdict, judge
-from mlops.release.promotion import Release
+from mlops.release.promotion import Release, evidence
 from mlops.release.versions import Source
 
 POLICY = "gates.yaml"
@@ -53,13 +52,10 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         findings += _collect(release, environment, lock, proof, folder)
         known = _known(release, environment, lock_at(theirs, base), folder)
         told = proof / PREDICTIONS if changes.environment else None
-        contract = parse_contract(source.contract)
         champion = release.champion(registry, environment, folder / "champion")
-        evidence = Evidence(
-            folder, contract, lock, champion, rules.sampling, known, review=True, told=told
-        )
+        found = evidence(rules, folder, source, champion, known, review=True, told=told)
         answer = Answer("lock", _QUESTION, tuple(findings))
-        return judge(rules, evidence, (answer,), notes + _test_set(evidence))
+        return judge(rules, found, (answer,), notes + _test_set(found))
 
 
 def _honest(candidate: Path, proof: Path) -> list[Finding]:
@@ -132,9 +128,9 @@ def _notes(git: Git, base: str, changes: Changes) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _test_set(evidence: Evidence) -> tuple[str, ...]:
+def _test_set(found: Evidence) -> tuple[str, ...]:
     try:
-        rows = evidence.holdout
+        rows = found.holdout
     except Refused:
         return ()  # the check of it has said why
     if not (rows.gone or rows.changed or rows.added):

@@ -7,19 +7,23 @@ yields findings, asks "is it proven good?", and so lets nothing pass that cannot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from mlops.artefacts.contract import Strict
+from pydantic import ValidationInfo, model_validator
+
+from mlops.artefacts.contract import Strict, Wrong
+from mlops.measure.metrics import LOWER_IS_BETTER, NAMES, Own
 from mlops.measure.resample import Estimate
 
-Status = Literal["pass", "refuse", "unsure"]
+Status = Literal["pass", "refuse", "unsure", "excused"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of a check."""
+    """One answer of a check. `excused` is a refusal that the policy excepts for a time."""
 
     status: Status
     message: str
@@ -29,11 +33,69 @@ class Finding:
 
 
 class Check:
-    """A question that the gate asks."""
+    """A question that the gate asks. `runs_model`: it needs the candidate's model itself."""
 
     id: ClassVar[str]
     Settings: ClassVar[type[Strict]] = Strict
     check: ClassVar[Any]
+    runs_model: ClassVar[bool] = False
+
+
+class Bound(Strict):
+    """A bound on one metric: the whole interval must lie on the good side."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Bound:
+        if (self.min is None) == (self.max is None):
+            raise ValueError("give either min or max")
+        return self
+
+    def state(self, estimate: Estimate) -> Status:
+        """Proven good, proven bad, or neither; what is no number is never good."""
+        if self.min is not None:
+            low, high = estimate.low - self.min, estimate.high - self.min
+        else:
+            most = self.max if self.max is not None else float("nan")
+            low, high = most - estimate.high, most - estimate.low
+        if low >= 0:
+            return "pass"
+        return "unsure" if high >= 0 > low else "refuse"
+
+    def __str__(self) -> str:
+        return f"at least {self.min:g}" if self.min is not None else f"at most {self.max:g}"
+
+
+def known_metrics(names: Iterable[str], info: ValidationInfo) -> None:
+    """Refuse names of no metric. Whether this target has it is known when it is measured."""
+    own = (info.context or {}).get("own", {})
+    if unknown := sorted(set(names) - NAMES - set(own)):
+        listed = ", ".join(sorted(NAMES | set(own)))
+        raise Wrong(f"unknown metrics: {', '.join(unknown)}; known: {listed}", unknown[0])
+
+
+def higher_is_better(name: str, info: ValidationInfo) -> bool:
+    own: dict[str, Own] = (info.context or {}).get("own", {})
+    return own[name].higher_is_better if name in own else name not in LOWER_IS_BETTER
+
+
+def bounds_fit(bounds: dict[str, Bound], info: ValidationInfo) -> None:
+    """Refuse a bound on an unknown metric, or on the side on which a metric is good."""
+    known_metrics(bounds, info)
+    for name, bound in bounds.items():
+        if higher_is_better(name, info) != (bound.max is None):
+            better = "higher" if higher_is_better(name, info) else "lower"
+            raise Wrong(f"{name}: {better} is better, so the bound is the other one", name)
+
+
+def margins_fit(margins: dict[str, float], info: ValidationInfo) -> None:
+    """Refuse a margin of an unknown metric, or one that is no number from zero on."""
+    known_metrics(margins, info)
+    for name, margin in margins.items():
+        if not margin >= 0:
+            raise Wrong("margins must be zero or more", name)
 
 
 def shown(estimate: Estimate) -> str:

@@ -5,31 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator
 
-from mlops.artefacts.contract import Strict
-from mlops.gate.checks.check import Check, Finding, Status, shown
+from mlops.artefacts.contract import Contract, Strict
+from mlops.gate.checks.check import Bound, Check, Finding, Status, bounds_fit, margins_fit, shown
 from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE, Champion
-from mlops.measure.metrics import METRICS
+from mlops.measure.inference import below, holm, mean_error, normal
 from mlops.measure.resample import Estimate, Measured
-
-
-def _known(names: dict[str, Any]) -> None:
-    if unknown := sorted(set(names) - set(METRICS)):
-        raise ValueError(f"unknown metrics: {', '.join(unknown)}; known: {', '.join(METRICS)}")
-
-
-class Bound(Strict):
-    """A bound on one metric: the whole interval must lie on the good side."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Bound:
-        if (self.min is None) == (self.max is None):
-            raise ValueError("give either min or max")
-        return self
+from mlops.measure.scoring import Answers
 
 
 class Bounds(Check):
@@ -40,26 +25,19 @@ class Bounds(Check):
     class Settings(Strict):
         metrics: dict[str, Bound] = Field(min_length=1)
 
-        @model_validator(mode="after")
-        def _metrics(self) -> Bounds.Settings:
-            _known(self.metrics)
-            for name, bound in self.metrics.items():
-                if METRICS[name].higher_is_better != (bound.max is None):
-                    better = "higher" if METRICS[name].higher_is_better else "lower"
-                    raise ValueError(f"{name}: {better} is better, so the bound is the other one")
-            return self
+        @field_validator("metrics")
+        @classmethod
+        def _metrics(cls, bounds: dict[str, Bound], info: ValidationInfo) -> dict[str, Bound]:
+            bounds_fit(bounds, info)
+            return bounds
 
     @staticmethod
     def check(settings: Settings, measured: Measured) -> Iterator[Finding]:
         for name, bound in settings.metrics.items():
             got = measured.estimate(name, CANDIDATE)
-            if bound.min is not None:
-                good, limit, words = got.low >= bound.min, bound.min, "at least"
-            else:
-                limit = bound.max if bound.max is not None else float("nan")
-                good, words = got.high <= limit, "at most"
-            message = f"{shown(got)}, all of it to be {words} {limit:g}"
-            yield Finding("pass" if good else "refuse", message, name, got, limit)
+            limit = bound.min if bound.min is not None else bound.max
+            message = f"{shown(got)}, all of it to be {bound}"
+            yield Finding(bound.state(got), message, name, got, limit)
 
 
 class Margins(Strict):
@@ -67,12 +45,11 @@ class Margins(Strict):
 
     metrics: dict[str, float] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _valid(self) -> Margins:
-        _known(self.metrics)
-        if wrong := [name for name, margin in self.metrics.items() if not margin >= 0]:
-            raise ValueError(f"margins must be zero or more: {', '.join(wrong)}")
-        return self
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, margins: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        margins_fit(margins, info)
+        return margins
 
 
 class Baseline(Check):
@@ -86,14 +63,15 @@ class Baseline(Check):
         for name, margin in settings.metrics.items():
             gain = measured.gain(name, CANDIDATE, RULE)
             message = f"gain {shown(gain)}, all of it to be at least {margin:g}"
-            yield Finding("pass" if gain.low >= margin else "refuse", message, name, gain, margin)
+            yield Finding(Bound(min=margin).state(gain), message, name, gain, margin)
 
 
 class AgainstChampion(Check):
     """Is the model better than the one it would replace, or at least not worse than the margin?
 
     On the same rows and resamples: *better* if the interval of the gain lies above zero, *not
-    worse* if it lies above -margin, *worse* if it lies below zero, else it *cannot be told*.
+    worse* if it lies above -margin, *worse* if it is proven to lie below zero, else it *cannot be
+    told*. Of several metrics, `worse` is said with Holm's correction.
     """
 
     id = "champion"
@@ -106,21 +84,68 @@ class AgainstChampion(Check):
         if champion is None:
             yield Finding("pass", "nothing is live here yet; bounds and baseline still apply")
             return
+        gains = {name: measured.gain(name, CANDIDATE, CHAMPION) for name in settings.metrics}
+        errors = [measured.error(name, CANDIDATE, CHAMPION) for name in gains]
+        # One metric alone is judged by its own interval; several share the two tails.
+        alpha = (1 - measured.confidence) / 2 * min(len(gains), 2)
+        chances = [below(g.value, 0, e) for g, e in zip(gains.values(), errors, strict=True)]
+        worse = dict(zip(gains, holm(chances, alpha), strict=True))
         for name, margin in settings.metrics.items():
-            gain = measured.gain(name, CANDIDATE, CHAMPION)
-            status, words = compare(gain, margin)
+            gain = gains[name]
+            status, words = compare(gain, margin, worse[name])
             message = f"{words} {champion.version}: gain {shown(gain)}, margin {margin:g}"
+            if status == "unsure":
+                least = measured.smallest(name, CANDIDATE, CHAMPION)
+                message += f"; these rows would show a difference of {least:.4f}"
             yield Finding(status, message, name, gain, -margin)
 
 
-def compare(gain: Estimate, margin: float) -> tuple[Status, str]:
+def compare(gain: Estimate, margin: float, worse: bool) -> tuple[Status, str]:
     """The four answers of a non-inferiority comparison; NaN is never an improvement."""
     if gain.low > 0:
         return "pass", "better than"
     if gain.low >= -margin:
         return "pass", "not worse than"
-    if gain.high < 0:
+    if worse and gain.high < 0:
         return "refuse", "worse than"
-    if gain.high >= 0:
+    if gain.high >= gain.low:
         return "unsure", "cannot be told from"
     return "refuse", "not comparable with"
+
+
+class Cost(Check):
+    """Does what the model recommends cost less than doing the same for everybody?"""
+
+    id = "cost"
+
+    class Settings(Strict):
+        margin: float = Field(default=0.0, ge=0)
+
+    @staticmethod
+    def check(
+        settings: Settings,
+        contract: Contract,
+        truth: NDArray[Any],
+        train: Any,
+        answers: dict[str, Answers],
+        groups: NDArray[np.int64] | None,
+    ) -> Iterator[Finding]:
+        decision = contract.decision
+        if decision is None:
+            yield Finding("pass", "contract.yaml names no decision, so nothing is recommended")
+            return
+        costs, codes = np.array(contract.costs), truth.astype(int)
+        shares = train[contract.target.name].value_counts(normalize=True)
+        by_class = np.array([shares.get(value, 0.0) for value in contract.classes])
+        always = int((by_class @ costs).argmin())  # the cheapest, as training data has it
+        said = answers[CANDIDATE].labels
+        saved = costs[codes, always] - costs[codes, said]
+        got = normal(float(saved.mean()), mean_error(saved, groups))
+        action = decision.actions[contract.classes[always]]
+        share = float((said != always).mean())
+        message = (
+            f"saves {shown(got)} {decision.unit} a row against '{action}' for all, all of it to be "
+            f"at least {settings.margin:g}; recommends otherwise for {share:.1%}"
+        )
+        state = Bound(min=settings.margin).state(got)
+        yield Finding(state, message, "expected cost", got, settings.margin)

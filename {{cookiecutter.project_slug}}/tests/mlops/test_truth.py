@@ -1,0 +1,119 @@
+"""The statistics keep their word: simulated gates refuse as often as they say, and no more.
+
+Each world is drawn anew, with two models of one making in it: their errors are shared in part,
+as those of the same model trained with another seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from parcels import CONTRACT
+
+from mlops.artefacts.contract import parse_contract
+from mlops.gate.checks import AgainstChampion
+from mlops.gate.checks.quality import Margins
+from mlops.gate.evidence import Champion
+from mlops.measure.inference import below, holm
+from mlops.measure.metrics import metrics_of
+from mlops.measure.resample import Measured, measure
+from mlops.measure.scoring import Answers
+from mlops.measure.slices import part
+
+GATES = 600
+ROWS = 800
+NOMINAL = 0.05
+BINARY = parse_contract(CONTRACT)
+METRICS = [metrics_of(BINARY)[name] for name in ("roc_auc", "brier_score")]
+
+
+def answers(logits: Any) -> Answers:
+    scores = 1 / (1 + np.exp(-np.asarray(logits)))
+    return Answers(scores, (scores >= 0.5).astype(int))
+
+
+def worlds(count: int, rows: int, loss: float = 0.0) -> Iterator[tuple[Any, dict[str, Answers]]]:
+    """Truth, and the answers of candidate and champion; `loss` is noise of the candidate alone."""
+    for seed in range(count):
+        draw = np.random.default_rng([seed, rows])
+        signal = draw.normal(size=rows)
+        y = draw.random(rows) < 1 / (1 + np.exp(-2 * signal))
+        shared = 2 * signal + draw.normal(scale=0.7, size=rows)
+        yield (
+            y,
+            {
+                "candidate": answers(shared + draw.normal(scale=np.hypot(0.5, loss), size=rows)),
+                "champion": answers(shared + draw.normal(scale=0.5, size=rows)),
+            },
+        )
+
+
+def asked(measured: Measured, margin: float) -> list[str]:
+    settings = Margins(metrics={"roc_auc": margin, "brier_score": margin})
+    champion: Any = Champion("1.0.0", None, BINARY)  # type: ignore[arg-type]
+    return [finding.status for finding in AgainstChampion.check(settings, measured, champion)]
+
+
+def highest(rate: float, count: int) -> float:
+    """What a rate may be seen as in `count` trials: three standard errors above it."""
+    return rate + 3 * float(np.sqrt(rate * (1 - rate) / count))
+
+
+@pytest.fixture(scope="module")
+def null_gates() -> list[Measured]:
+    return [measure(y, said, METRICS, resamples=200) for y, said in worlds(GATES, ROWS)]
+
+
+def test_an_equal_model_is_refused_at_most_at_the_nominal_rate(null_gates: list[Measured]) -> None:
+    refused = [("refuse" in asked(measured, 0.0)) for measured in null_gates]
+    assert np.mean(refused) <= highest(NOMINAL, GATES)
+    assert np.mean(refused) > 0, "a check that never refuses would pass this too"
+
+
+def test_an_equal_model_is_called_better_at_most_at_half_that_rate(
+    null_gates: list[Measured],
+) -> None:
+    better = [m.gain("roc_auc", "candidate", "champion").low > 0 for m in null_gates]
+    assert np.mean(better) <= highest(NOMINAL / 2, GATES)
+
+
+def test_a_paired_comparison_sees_at_least_what_an_unpaired_one_does() -> None:
+    paired, unpaired, count = 0, 0, 120
+    for y, said in worlds(count, ROWS, loss=1.0):
+        measured = measure(y, said, METRICS[:1], resamples=200)
+        gain = measured.gain("roc_auc", "candidate", "champion")
+        paired += gain.high < 0
+        spread = np.hypot(*measured.draws[:, 0].std(axis=0))
+        unpaired += gain.value + 1.96 * spread < 0
+    assert paired >= unpaired
+    assert paired > 0.8 * count, "the degradation is one that should be seen"
+
+
+def test_a_stated_difference_is_seen_four_times_of_five() -> None:
+    """The smallest difference that a gate says it would see, it sees."""
+    found, count = [], 150
+    for y, said in worlds(count, ROWS, loss=0.9):
+        measured = measure(y, said, METRICS[:1], resamples=200)
+        gain = measured.gain("roc_auc", "candidate", "champion")
+        found.append((gain.high < 0, -gain.value, measured.smallest("roc_auc", *measured.models)))
+    seen, lost, smallest = np.mean(found, axis=0)
+    assert lost == pytest.approx(smallest, rel=0.15), "the noise is chosen to lose just that"
+    assert seen == pytest.approx(0.8, abs=0.1)
+
+
+def test_twenty_slices_together_refuse_at_most_at_the_nominal_rate() -> None:
+    alarms, single, count = 0, 0, 600
+    for y, said in worlds(count, 4000):
+        codes = np.arange(4000) % 20
+        chances = []
+        for code in range(20):
+            found = part(np.flatnonzero(codes == code), y, said, METRICS[:1], None)
+            gain, error = found.gain("roc_auc", "candidate", "champion")
+            chances.append(below(gain, 0.0, error))
+        alarms += any(holm(chances, NOMINAL))
+        single += min(chances) < NOMINAL
+    assert alarms / count <= highest(NOMINAL, count)
+    assert single / count > 0.5, "without the correction most gates would alarm"
