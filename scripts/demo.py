@@ -41,11 +41,11 @@ import pandas, sklearn.metrics
 from pathlib import Path
 from mlops.artefacts.contract import read_contract
 from mlops.artefacts.model import load_model
-from mlops.measure.scoring import probabilities
+from mlops.measure.scoring import answer
 contract = read_contract(Path("."))
 rows = pandas.read_parquet("data/split/train.parquet")
-scores = probabilities(load_model(Path("model/model.skops")), rows, contract, "model")
-print(sklearn.metrics.roc_auc_score(rows[contract.target.name], scores))
+answers = answer(load_model(Path("model/model.skops")), rows, contract, "model")
+print(sklearn.metrics.roc_auc_score(rows[contract.target.name], answers.scores))
 """
 
 

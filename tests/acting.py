@@ -327,6 +327,7 @@ class GitHubActions:
             "STANDIN": str(run),
             "UV_CACHE_DIR": self._cache(),
             "UV_LINK_MODE": "hardlink",
+            "OMP_NUM_THREADS": ENVIRONMENT["OMP_NUM_THREADS"],
             **self.env,
             **(env or {}),
         }

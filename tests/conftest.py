@@ -28,6 +28,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
     "GIT_AUTHOR_EMAIL": "tester@example.com",
     "GIT_COMMITTER_NAME": "Tester",
     "GIT_COMMITTER_EMAIL": "tester@example.com",
+    "OMP_NUM_THREADS": "1",  # two workers on two cores: threads would wait for each other
 }
 
 
@@ -43,10 +44,17 @@ import numpy, skops.io
 from pathlib import Path
 from mlops.artefacts.model import load_model, seal
 model = load_model(Path("model/model.skops"))
-model.named_steps["model"]._baseline_prediction[:] = numpy.nan
+model.estimator_.named_steps["model"]._baseline_prediction[:] = numpy.nan
 skops.io.dump(model, "model/model.skops")
 seal(Path("model/model.skops"))
 """
+
+
+# The checks that ask the candidate's model for its answers.
+ASKED = {
+    *("contract", "bounds", "baseline", "champion", "cost", "slices", "fairness", "leakage"),
+    *("behaviour", "operations"),
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from acting import GitHubActions, Walk, on_github
-from conftest import Project, copy
+from conftest import ASKED, Project, copy
 from published import Description
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(github: GitHubAc
     assert "Running stage" not in walk.log, "what was trained and stored is not trained again"
     for part in (
         "Yes: the model may enter dev and holds against 1.0.0.",
-        "| metric | candidate | baseline | champion | gain over baseline | gain over champion |",
+        "| metric | candidate | baseline | champion | gain over baseline | gain over champion | would",
         "## By origin",
         "```mermaid",
         '"EWR", "JFK", "LGA"',
@@ -140,7 +140,7 @@ def test_outputs_that_are_not_stored_are_built_and_must_be_the_same(github: GitH
 
 def test_a_worse_model_is_refused(worse: GitHubActions) -> None:
     walk = worse.pull_request()
-    refused(walk, "champion")
+    refused(walk, "champion", "behaviour")
     assert "worse than 1.0.0" in walk.verdict["sentence"]
     assert worse.completed(walk).status == 0
     assert "No: the model may not enter dev." in worse.hub.comments[0]["body"]
@@ -149,7 +149,7 @@ def test_a_worse_model_is_refused(worse: GitHubActions) -> None:
 def test_poisoned_labels_are_refused(github: GitHubActions) -> None:
     github.project.poison()
     retrain(github.project)
-    refused(github.pull_request(), "champion")
+    refused(github.pull_request(), "champion", "data")
 
 
 def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
@@ -162,7 +162,7 @@ def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
     worse.project.run("dvc", "commit", "--force", "evaluate")
     worse.project.mlops("push")
     walk = worse.pull_request()
-    refused(walk, "lock", "champion")
+    refused(walk, "lock", "champion", "behaviour")
     assert "0.99" not in said(walk)
 
 
@@ -170,7 +170,7 @@ def test_thresholds_lowered_in_the_same_pull_request_do_not_count(worse: GitHubA
     worse.project.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.5")
     worse.project.edit("gates.yaml", "brier_score: 0.001", "brier_score: 0.5")
     walk = worse.pull_request()
-    refused(walk, "champion")
+    refused(walk, "champion", "behaviour")
     assert "**It changes the policy, gates.yaml: checks.champion.metrics" in walk.summary
     assert "0.005 -&gt; 0.5" in walk.summary or "0.005 -\\> 0.5" in walk.summary
 
@@ -178,13 +178,13 @@ def test_thresholds_lowered_in_the_same_pull_request_do_not_count(worse: GitHubA
 def test_a_gate_edited_to_say_yes_is_not_asked(worse: GitHubActions) -> None:
     worse.project.edit(
         "src/mlops/gate/verdict.py",
-        '    decision: Decision = "yes" if statuses == {"pass"} else "undecided"\n'
+        '    decision: Decision = "yes" if statuses <= good else "undecided"\n'
         '    if "refuse" in statuses:\n        decision = "no"\n',
         '    decision: Decision = "yes"\n',
     )
     worse.project.edit("src/mlops/release/review.py", "def review(", "def unused(")
     walk = worse.pull_request()
-    refused(walk, "champion")
+    refused(walk, "champion", "behaviour")
     assert "**It changes the machinery that judges: src/mlops/gate/verdict.py" in walk.summary
 
 
@@ -243,7 +243,7 @@ def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> 
     shutil.copy(root / "data/incoming/2013-09.parquet", root / "data/raw")
     github.project.mlops("run")
     walk = github.pull_request()
-    refused(walk, "lock", "files", "holdout", "bounds", "baseline", "champion")
+    refused(walk, "lock", "files", "rows", "holdout", "data", *ASKED)
     assert "run `uv run mlops push` on the machine that has it" in walk.log
 
 
@@ -253,7 +253,7 @@ def test_predictions_that_are_nan_are_refused(github: GitHubActions) -> None:
     github.project.answer_nan()
     github.project.mlops("push")
     walk = github.pull_request()
-    refused(walk, "lock", "bounds", "baseline", "champion")
+    refused(walk, "lock", *ASKED)
     assert "are missing or no numbers" in said(walk)
 
 
@@ -275,7 +275,7 @@ seal(Path("model/model.skops"))
     github.project.run("dvc", "commit", "--force", "train")
     github.project.mlops("push")
     walk = github.pull_request()
-    refused(walk, "lock", "bounds", "baseline", "champion")
+    refused(walk, "lock", *ASKED)
     assert "The candidate fails on the test rows" in said(walk)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from conftest import Project
+from conftest import ASKED, Project
 
 pytestmark = pytest.mark.slow
 
@@ -88,20 +88,24 @@ def missing_test_set(project: Project) -> None:
     (project.root / "data/split/test.parquet").unlink()
 
 
-SCORED = {"bounds", "baseline", "champion"}
-MEASURED = {"rows", "holdout", *SCORED}
 BAD: dict[str, tuple[Callable[[Project], None], set[str]]] = {
-    "overfitted": (overfitted, {"bounds", "champion"}),
-    "half of one airline's labels turned": (poisoned, {"champion"}),
-    "labels shuffled": (shuffled_labels, SCORED),
-    "a pickle under the model's name": (pickled, SCORED),
-    "a joblib under the model's name": (joblibbed, SCORED),
-    "another model than the lock names": (swapped_model, {"files", *SCORED}),
-    "a test set made easier": (easier_test_set, {"files", "holdout"}),
-    "predictions that are NaN": (Project.answer_nan, SCORED),
+    "overfitted": (overfitted, {"bounds", "champion", "behaviour"}),
+    "half of one airline's labels turned": (poisoned, {"champion", "data"}),
+    "labels shuffled": (
+        shuffled_labels,
+        {"bounds", "baseline", "champion", "slices", "data", "behaviour"},
+    ),
+    "a pickle under the model's name": (pickled, ASKED),
+    "a joblib under the model's name": (joblibbed, ASKED),
+    "another model than the lock names": (
+        swapped_model,
+        {"files", "bounds", "baseline", "champion", "slices"},
+    ),
+    "a test set made easier": (easier_test_set, {"files", "holdout", "bounds", "leakage"}),
+    "predictions that are NaN": (Project.answer_nan, ASKED),
     "a week of test rows": (few_rows, {"rows", "holdout"}),
-    "no model": (missing_model, {"files", *SCORED}),
-    "no test set": (missing_test_set, {"files", *MEASURED}),
+    "no model": (missing_model, {"files", *ASKED}),
+    "no test set": (missing_test_set, {"files", "rows", "holdout", *ASKED}),
 }
 
 
@@ -148,10 +152,13 @@ def test_a_small_loss_that_the_rows_cannot_settle_is_undecided(live: Project) ->
     live.edit("gates.yaml", "brier_score: 0.001", "brier_score: 1.0")
     live.edit("params.yaml", "seed: 0", "seed: 1")
     retrain(live)
-    verdict = json.loads(live.mlops("gate", "--json", expect=None).stdout)
+    verdict = live.ask("gate", "--env", "staging", expect=2)
     (answer,) = [a for a in verdict["answers"] if a["check"] == "champion"]
     (auc,) = [f for f in answer["findings"] if f["subject"] == "roc_auc"]
     low, high = auc["estimate"]["low"], auc["estimate"]["high"]
     assert low < 0 < high, "another seed is no proven change"
     assert (auc["status"], verdict["decision"]) == ("unsure", "undecided")
-    assert live.mlops("gate", expect=2).returncode == 2
+    assert "CANNOT TELL" in live.mlops("gate", "--env", "staging", expect=2).stdout
+    warned = live.ask("gate", "--env", "dev")
+    assert warned["decision"] == "yes"
+    assert warned["notes"] == ["Not proven, and let pass by cannot_tell: champion"]

@@ -9,10 +9,11 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -314,16 +315,20 @@ class Project:
         return made
 
 
-def make_project(folder: Path) -> Project:
-    """Generate, train, commit and publish it."""
+def make_project(
+    folder: Path,
+    changes: Mapping[str, str] = MappingProxyType({}),
+    rows: Callable[[int, int], pd.DataFrame] = make_rows,
+) -> Project:
+    """Generate, train, commit and publish it; `changes` are other texts of some files."""
     project = Project(folder / "parcels")
-    for name, text in FILES.items():
+    for name, text in (FILES | dict(changes)).items():
         path = project.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (project.root / "data/raw").mkdir(parents=True)
     for month, first in (("2026-01", 0), ("2026-02", 2000)):
-        make_rows(2000, first).to_parquet(project.root / f"data/raw/{month}.parquet")
+        rows(2000, first).to_parquet(project.root / f"data/raw/{month}.parquet")
     project.git("init", "--quiet", "--bare", str(project.origin))
     project.git("init", "--quiet")
     project.git("remote", "add", "origin", str(project.origin))

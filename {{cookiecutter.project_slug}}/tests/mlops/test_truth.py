@@ -7,6 +7,8 @@ as those of the same model trained with another seed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,58 +64,87 @@ def highest(rate: float, count: int) -> float:
     return rate + 3 * float(np.sqrt(rate * (1 - rate) / count))
 
 
-@pytest.fixture(scope="module")
-def null_gates() -> list[Measured]:
-    return [measure(y, said, METRICS, resamples=200) for y, said in worlds(GATES, ROWS)]
+@dataclass(frozen=True)
+class Equal:
+    """Shares of GATES in which a model is refused, or called better, though it is neither."""
+
+    refused: float
+    better: float
 
 
-def test_an_equal_model_is_refused_at_most_at_the_nominal_rate(null_gates: list[Measured]) -> None:
-    refused = [("refuse" in asked(measured, 0.0)) for measured in null_gates]
-    assert np.mean(refused) <= highest(NOMINAL, GATES)
-    assert np.mean(refused) > 0, "a check that never refuses would pass this too"
+@lru_cache
+def of_equal_models() -> Equal:
+    gates = [measure(y, said, METRICS, resamples=200) for y, said in worlds(GATES, ROWS)]
+    refused = np.mean(["refuse" in asked(measured, 0.0) for measured in gates])
+    gains = [measured.gain("roc_auc", "candidate", "champion") for measured in gates]
+    return Equal(float(refused), float(np.mean([gain.low > 0 for gain in gains])))
 
 
-def test_an_equal_model_is_called_better_at_most_at_half_that_rate(
-    null_gates: list[Measured],
-) -> None:
-    better = [m.gain("roc_auc", "candidate", "champion").low > 0 for m in null_gates]
-    assert np.mean(better) <= highest(NOMINAL / 2, GATES)
+@dataclass(frozen=True)
+class Seen:
+    """Shares of gates that see a loss, paired and not; the loss, and the smallest one stated."""
+
+    paired: float
+    unpaired: float
+    lost: float
+    smallest: float
+
+
+@lru_cache
+def of_worse_models(loss: float, count: int) -> Seen:
+    found = []
+    for y, said in worlds(count, ROWS, loss):
+        measured = measure(y, said, METRICS[:1], resamples=200)
+        gain = measured.gain("roc_auc", "candidate", "champion")
+        spread = np.hypot(*measured.draws[:, 0].std(axis=0))
+        smallest = measured.smallest("roc_auc", *measured.models)
+        found.append((gain.high < 0, gain.value + 1.96 * spread < 0, -gain.value, smallest))
+    return Seen(*map(float, np.mean(found, axis=0)))
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Shares of GATES in which one of 20 slices of equal models is called worse."""
+
+    together: float
+    uncorrected: float
+
+
+@lru_cache
+def of_twenty_slices() -> Slices:
+    found, codes = [], np.arange(4000) % 20
+    for y, said in worlds(GATES, 4000):
+        chances = []
+        for code in range(20):
+            one = part(np.flatnonzero(codes == code), y, said, METRICS[:1], None)
+            gain, error = one.gain("roc_auc", "candidate", "champion")
+            chances.append(below(gain, 0.0, error))
+        found.append((any(holm(chances, NOMINAL)), min(chances) < NOMINAL))
+    return Slices(*map(float, np.mean(found, axis=0)))
+
+
+def test_an_equal_model_is_refused_at_most_at_the_nominal_rate() -> None:
+    assert of_equal_models().refused <= highest(NOMINAL, GATES)
+    assert of_equal_models().refused > 0, "a check that never refuses would pass this too"
+
+
+def test_an_equal_model_is_called_better_at_most_at_half_that_rate() -> None:
+    assert of_equal_models().better <= highest(NOMINAL / 2, GATES)
 
 
 def test_a_paired_comparison_sees_at_least_what_an_unpaired_one_does() -> None:
-    paired, unpaired, count = 0, 0, 120
-    for y, said in worlds(count, ROWS, loss=1.0):
-        measured = measure(y, said, METRICS[:1], resamples=200)
-        gain = measured.gain("roc_auc", "candidate", "champion")
-        paired += gain.high < 0
-        spread = np.hypot(*measured.draws[:, 0].std(axis=0))
-        unpaired += gain.value + 1.96 * spread < 0
-    assert paired >= unpaired
-    assert paired > 0.8 * count, "the degradation is one that should be seen"
+    seen = of_worse_models(1.0, 120)
+    assert seen.paired >= seen.unpaired
+    assert seen.paired > 0.8, "the degradation is one that should be seen"
 
 
 def test_a_stated_difference_is_seen_four_times_of_five() -> None:
     """The smallest difference that a gate says it would see, it sees."""
-    found, count = [], 150
-    for y, said in worlds(count, ROWS, loss=0.9):
-        measured = measure(y, said, METRICS[:1], resamples=200)
-        gain = measured.gain("roc_auc", "candidate", "champion")
-        found.append((gain.high < 0, -gain.value, measured.smallest("roc_auc", *measured.models)))
-    seen, lost, smallest = np.mean(found, axis=0)
-    assert lost == pytest.approx(smallest, rel=0.15), "the noise is chosen to lose just that"
-    assert seen == pytest.approx(0.8, abs=0.1)
+    seen = of_worse_models(0.9, 150)
+    assert seen.lost == pytest.approx(seen.smallest, rel=0.15), "the noise is chosen to lose it"
+    assert seen.paired == pytest.approx(0.8, abs=0.1)
 
 
 def test_twenty_slices_together_refuse_at_most_at_the_nominal_rate() -> None:
-    alarms, single, count = 0, 0, 600
-    for y, said in worlds(count, 4000):
-        codes = np.arange(4000) % 20
-        chances = []
-        for code in range(20):
-            found = part(np.flatnonzero(codes == code), y, said, METRICS[:1], None)
-            gain, error = found.gain("roc_auc", "candidate", "champion")
-            chances.append(below(gain, 0.0, error))
-        alarms += any(holm(chances, NOMINAL))
-        single += min(chances) < NOMINAL
-    assert alarms / count <= highest(NOMINAL, count)
-    assert single / count > 0.5, "without the correction most gates would alarm"
+    assert of_twenty_slices().together <= highest(NOMINAL, GATES)
+    assert of_twenty_slices().uncorrected > 0.5, "without the correction most gates would alarm"

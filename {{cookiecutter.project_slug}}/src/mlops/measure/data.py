@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mlops.artefacts.contract import read_contract, violations
+from mlops.artefacts.contract import Contract, read_contract, violations
 from mlops.artefacts.files import write_whole
 from mlops.errors import Refused
 
@@ -32,13 +33,23 @@ def check(root: Path) -> None:
     summary = {
         name: {
             "rows": len(rows),
-            f"share {contract.target.name}": round(float(rows[contract.target.name].mean()), 4),
+            **_target(rows[contract.target.name], contract),
             "missing": {n: round(float(v), 4) for n, v in rows.isna().mean().items() if v},
         }
         for name, rows in tables.items()
     }
     write_whole(root / REPORT, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
+
+
+def _target(values: pd.Series, contract: Contract) -> dict[str, Any]:
+    """What is told of the target: the share of the event or of each class, or the mean."""
+    name = contract.target.name
+    if contract.target.type == "multiclass":
+        shares = values.value_counts(normalize=True)
+        return {f"share {name}": {c: round(float(shares.get(c, 0)), 4) for c in contract.classes}}
+    word = "share" if contract.classes else "mean"
+    return {f"{word} {name}": round(float(values.mean()), 4)}
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -40,16 +40,15 @@ class Own(Strict):
 class Curve:
     """A ranking under the current counts: true and false positives at each distinct score.
 
-    All have shape (distinct scores,), from the highest score down. `scratch` may be filled:
-    fresh arrays of this size cost more than the arithmetic. `starts` are those of BINS bins of
-    about as many rows each.
+    Both have shape (distinct scores,), from the highest score down, and so has `scratch`, which
+    may be filled: fresh arrays of this size cost more than the arithmetic. `off`: by how much the
+    events of BINS bins of about as many rows each are more than expected; shape (bins,).
     """
 
-    scores: Floats
-    starts: NDArray[np.int64]
     tp: Floats
     fp: Floats
     scratch: Floats
+    off: Floats
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,7 @@ def _calibration_error(curve: Curve) -> float:
 
     The mean over the rows of how far the mean score of a bin lies from the share of its events.
     """
-    rows = np.add(curve.tp, curve.fp, out=curve.scratch)
-    total = rows[-1]
-    rows[1:] -= rows[:-1].copy()
-    expected = np.add.reduceat(np.multiply(rows, curve.scores, out=rows), curve.starts)
-    happened = np.diff(curve.tp[np.append(curve.starts[1:], len(rows)) - 1], prepend=0)
-    return float(np.abs(happened - expected).sum() / total)
+    return float(np.abs(curve.off).sum() / (curve.tp[-1] + curve.fp[-1]))
 
 
 def _confusion(classes: int) -> Callable[[Truth, Answers], NDArray[np.int64]]:

@@ -105,11 +105,14 @@ class _Ranking:
         self.order = np.argsort(-scores, kind="stable")
         ranked = scores[self.order]
         ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of ties
-        self.scores = ranked[ends]
+        self.distinct = len(ends)
         self.ends: Any = ends if len(ends) < len(ranked) else slice(None)  # nothing to pick
         self.positive = positive[self.order].astype(np.int32)
-        edges = np.searchsorted(ends, np.arange(BINS) * len(ranked) / BINS)
-        self.starts = np.unique(edges[edges < len(ends)])
+        self.off = self.positive - ranked
+        # Bins part no ties: each starts behind the last row of a score.
+        at = np.searchsorted(ends, np.arange(BINS) * len(ranked) / BINS)
+        starts = np.append(0, ends + 1)[at]
+        self.starts = np.unique(starts[starts < len(ranked)])
 
 
 def _rankings(y: Truth, answers: Answers, view: View) -> list[_Ranking]:
@@ -138,7 +141,7 @@ class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
     def __init__(self, n: int, models: Sequence[_Model], groups: NDArray[np.int64] | None) -> None:
-        self.weights = np.empty(n)
+        self.weights, self.scratch = np.empty(n), np.empty(n)
         self.counts, self.drawn, self.running = (np.empty(n, dtype=np.int32) for _ in range(3))
         self.models, self.groups = models, groups
         self.units = n if groups is None else int(groups.max()) + 1
@@ -182,17 +185,20 @@ class _Worker:
 
     def _rank(self, curve: Curve, ranking: _Ranking) -> None:
         np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
-        np.cumsum(self.drawn, out=self.running)
+        np.multiply(self.drawn, ranking.off, out=self.scratch)
+        np.add.reduceat(self.scratch, ranking.starts, out=curve.off)
+        # The type must be said: cumsum would go through another one, in twice the time.
+        np.cumsum(self.drawn, dtype=np.int32, out=self.running)
         np.copyto(curve.fp, self.running[ranking.ends])
         np.multiply(self.drawn, ranking.positive, out=self.drawn)
-        np.cumsum(self.drawn, out=self.running)
+        np.cumsum(self.drawn, dtype=np.int32, out=self.running)
         np.copyto(curve.tp, self.running[ranking.ends])
         np.subtract(curve.fp, curve.tp, out=curve.fp)
 
 
 def _curve(ranking: _Ranking) -> Curve:
-    tp, fp, scratch = (np.empty(len(ranking.scores)) for _ in range(3))
-    return Curve(ranking.scores, ranking.starts, tp, fp, scratch)
+    tp, fp, scratch = (np.empty(ranking.distinct) for _ in range(3))
+    return Curve(tp, fp, scratch, np.empty(len(ranking.starts)))
 
 
 def measure(

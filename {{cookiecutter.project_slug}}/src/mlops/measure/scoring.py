@@ -114,10 +114,20 @@ def _raw(
     codes = np.array([wanted.index(value) for value in known.tolist()])
     scores = scores[:, np.argsort(codes)]
     event = np.ascontiguousarray(scores[:, 1] if len(wanted) == 2 else scores)
-    if type(model).__name__ == "FixedThresholdClassifier" and event.ndim == 1:
-        return event, (event >= model.threshold).astype(np.int64)  # without asking it again
+    if event.ndim == 1 and (threshold := _threshold(model)) is not None:
+        return event, (event >= threshold).astype(np.int64)  # without asking it again
     said = np.asarray(model.predict(inputs)).astype(known.dtype)
     return event, codes[np.searchsorted(known, said)]  # classes_ is sorted
+
+
+def _threshold(model: Any) -> float | None:
+    """Where a model cuts its probability of the event, if that is all it does to recommend."""
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    plain = isinstance(model, FixedThresholdClassifier) and model.pos_label is None
+    if not plain or model.response_method != "predict_proba":
+        return None
+    return model.threshold if isinstance(model.threshold, float) else None
 
 
 def told_answers(

@@ -1,0 +1,208 @@
+"""How often the gate is wrong about honest models; writes benchmarks/rates.md.
+
+    uv run --no-project --python PROJECT/.venv/bin/python benchmarks/rates.py PROJECT
+
+PROJECT is a generated project whose pipeline has run. Half an hour on 2 cores. The same table goes
+into `docs/checks/README.md` of the template.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, before scikit-learn is there
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import skops.io
+import yaml
+from mlops.artefacts.contract import read_contract
+from mlops.artefacts.files import digest
+from mlops.artefacts.lock import TEST, TRAIN, Lock
+from mlops.artefacts.model import BASELINE, MODEL, seal
+from mlops.gate.checks import CHECKS
+from mlops.gate.evidence import Champion, Evidence
+from mlops.gate.policy import read_policy
+from mlops.gate.verdict import judge
+from mlops.release.smoke import golden
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "{{cookiecutter.project_slug}}/docs/checks/README.md"
+MARKS = ("<!-- rates -->", "<!-- end of rates -->")
+GATES = 500
+TEST_ROWS, OLD_ROWS, NEW_ROWS = 10_000, 20_000, 5_000
+ENVIRONMENT = "production"
+
+
+def prepare(project: Path, folder: Path, number: int) -> Evidence:
+    """A champion, and a candidate by the same recipe: another seed, and 5,000 rows more."""
+    from late_flights import train as recipe
+    from late_flights.baseline import build_baseline
+    from late_flights.load import model_columns
+
+    draw = np.random.default_rng([2026, number])
+    contract, settings = (
+        yaml.safe_load((project / name).read_text()) for name in ("contract.yaml", "params.yaml")
+    )
+    train, test = (pd.read_parquet(project / path) for path in (TRAIN, TEST))
+    train = train.iloc[draw.permutation(len(train))[: OLD_ROWS + NEW_ROWS]]
+    test = test.iloc[np.sort(draw.permutation(len(test))[:TEST_ROWS])]
+    sides = {"champion": train.head(OLD_ROWS), "candidate": train}
+    for side, rows in sides.items():
+        for path, table in ((TRAIN, rows), (TEST, test)):
+            (folder / side / path).parent.mkdir(parents=True, exist_ok=True)
+            table.to_parquet(folder / side / path, index=False)
+        inputs, target = rows[model_columns(contract)], rows[contract["target"]["name"]]
+        seeded = settings["train"] | {"seed": 2 * number + (side == "candidate")}
+        for path, made in (
+            (MODEL, recipe.build_model(seeded, contract)),
+            (BASELINE, build_baseline()),
+        ):
+            (folder / side / path).parent.mkdir(exist_ok=True)
+            model = recipe.with_threshold(made, inputs, target, contract)
+            skops.io.dump(model, folder / side / path)
+            seal(folder / side / path)
+    schema, root, other = read_contract(project), folder / "candidate", folder / "champion"
+    outs = {path: digest(root / path, "md5") for path in (MODEL, BASELINE, TRAIN, TEST)}
+    live = Champion("1.0.0", other / MODEL, schema, other / TRAIN, golden(other, schema))
+    policy = read_policy(project, ENVIRONMENT)
+    return Evidence(
+        root,
+        schema,
+        Lock(outs, {}, {}, {MODEL: (TRAIN,)}),
+        live,
+        policy.sampling,
+        known=other / TEST,
+        named=policy.named,
+        own=policy.own,
+        version="1.0.1",
+    )
+
+
+def gate(project: Path, number: int) -> dict[str, list[tuple[str, str]]]:
+    """By check: status and subject of every finding."""
+    with tempfile.TemporaryDirectory() as folder:
+        evidence = prepare(project, Path(folder), number)
+        verdict = judge(read_policy(project, ENVIRONMENT), evidence)
+    return {
+        answer.check: [(f.status, f.subject) for f in answer.findings] for answer in verdict.answers
+    }
+
+
+@dataclass
+class Rate:
+    refused: int = 0
+    unsure: int = 0
+
+    def add(self, statuses: Iterable[str]) -> None:
+        found = set(statuses)
+        self.refused += "refuse" in found
+        self.unsure += "refuse" not in found and "unsure" in found
+
+
+def main() -> int:
+    project = Path(sys.argv[1]).resolve()
+    gates = int(sys.argv[2]) if len(sys.argv) > 2 else GATES
+    rates, whole, by = {check.id: Rate() for check in CHECKS}, Rate(), Counter[str]()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for done, found in enumerate(pool.map(partial(gate, project), range(gates)), 1):
+            for check, findings in found.items():
+                rates[check].add(status for status, _ in findings)
+                by.update(f"{check} {s}" for status, s in findings if status == "refuse")
+            whole.add(status for findings in found.values() for status, _ in findings)
+            if done % 10 == 0:
+                minutes = (time.perf_counter() - START) / 60
+                print(f"{done}/{gates} gates, {minutes:.0f} min: {by}", file=sys.stderr, flush=True)
+    table = honest(rates, whole, by, gates) + "\n" + statistics(project)
+    write(table)
+    return 0
+
+
+def share(count: int, of: int) -> str:
+    """A share with its 95% interval (Clopper and Pearson 1934)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, of).proportion_ci(0.95)
+    return f"{count / of:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
+def honest(rates: dict[str, Rate], whole: Rate, by: Counter[str], gates: int) -> str:
+    rows = [
+        f"| {name} | {share(rate.refused, gates)} | {share(rate.unsure, gates)} |"
+        for name, rate in [*rates.items(), ("**any check**", whole)]
+    ]
+    listed = "; ".join(f"{what} {count}" for what, count in by.most_common()) or "none"
+    return f"""\
+{gates} gates of {ENVIRONMENT} on the flights, each with a champion and a candidate of its own. Both
+are the template's model; the candidate has another seed and {NEW_ROWS:,} more rows than the
+champion's {OLD_ROWS:,}, drawn at random from January to June, and {TEST_ROWS:,} rows of July and
+August test both. So every candidate is honest, and what stops it is a false alarm.
+
+| check | refused | cannot tell |
+| --- | --- | --- |
+{chr(10).join(rows)}
+
+Shares with 95% intervals. Refused: {listed}.
+"""
+
+
+def statistics(project: Path) -> str:
+    """The simulations of the project's tests/mlops/test_truth.py."""
+    sys.path.insert(0, str(project / "tests/mlops"))
+    import test_truth as truth
+
+    equal, seen = truth.of_equal_models(), truth.of_worse_models(1.0, 120)
+    stated, slices = truth.of_worse_models(0.9, 150), truth.of_twenty_slices()
+    rows: list[tuple[str, Any, str]] = [
+        ("An equal model is refused by `champion` (2 metrics, no margin)", equal.refused, "5%"),
+        ("An equal model is called better (ROC AUC)", equal.better, "2.5%"),
+        (
+            f"A model worse by {seen.lost:.3f} ROC AUC is seen, paired",
+            seen.paired,
+            "the unpaired one",
+        ),
+        ("The same, unpaired", seen.unpaired, ""),
+        ("The smallest difference that the report states is seen", stated.paired, "80%"),
+        ("One of 20 slices of equal models is called worse, with Holm", slices.together, "5%"),
+        ("The same, without a correction", slices.uncorrected, ""),
+    ]
+    table = "\n".join(f"| {what} | {value:.1%} | {nominal} |" for what, value, nominal in rows)
+    return f"""\
+What the statistics promise, in simulated worlds with two models of one making
+({truth.GATES} gates, {truth.ROWS} rows each; 120 and 150 for worse models):
+
+| | measured | nominal, or to compare with |
+| --- | --- | --- |
+{table}
+"""
+
+
+def write(table: str) -> None:
+    minutes = (time.perf_counter() - START) / 60
+    how = (
+        f"By `benchmarks/rates.py` of the template, on {os.cpu_count()} cores, "
+        f"{platform.machine()}, in {minutes:.0f} minutes.\n"
+    )
+    (HERE / "rates.md").write_text(f"# How often the gate is wrong\n\n{how}\n{table}")
+    page = PAGE.read_text()
+    before, _, rest = page.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    PAGE.write_text(f"{before}{MARKS[0]}\n{how}\n{table}{MARKS[1]}{after}")
+
+
+START = time.perf_counter()
+
+if __name__ == "__main__":
+    sys.exit(main())
