@@ -33,13 +33,13 @@ def files(root: Path) -> set[str]:
 
 
 def machinery() -> set[str]:
-    """What is copied as it stands: machinery and its tests."""
-    folders = ("src/mlops", "tests/mlops")
+    """What is copied as it stands: machinery, its tests, the pages of its checks."""
+    folders = ("src/mlops", "tests/mlops", "docs/checks")
     return {
         str(path.relative_to(SOURCE))
         for folder in folders
         for path in (SOURCE / folder).rglob("*")
-        if path.suffix in (".py", ".txt")
+        if path.suffix in (".py", ".txt", ".md")
     }
 
 

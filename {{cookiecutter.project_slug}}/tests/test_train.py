@@ -56,6 +56,29 @@ def test_a_row_alone_scores_as_it_does_among_others(
     np.testing.assert_allclose(together, alone)
 
 
+def test_it_recommends_from_where_that_costs_least(
+    fitted: Any, contract: dict[str, Any], rows: pd.DataFrame
+) -> None:
+    inputs, target = rows[model_columns(contract)], rows[contract["target"]["name"]]
+    model = train.with_threshold(fitted, inputs, target, contract)
+    costs = contract["decision"]["costs"]
+
+    def cost(threshold: float) -> float:
+        said = model.predict_proba(inputs)[:, 1] >= threshold
+        return float(np.mean([costs[bool(t)][bool(s)] for t, s in zip(target, said, strict=True)]))
+
+    assert (model.predict(inputs) == (model.predict_proba(inputs)[:, 1] >= model.threshold)).all()
+    assert cost(model.threshold) < min(cost(0.0), cost(1.1), cost(0.7))
+
+
+def test_without_a_decision_it_recommends_from_one_half(
+    fitted: Any, contract: dict[str, Any], rows: pd.DataFrame
+) -> None:
+    plain = {key: value for key, value in contract.items() if key != "decision"}
+    inputs, target = rows[model_columns(contract)], rows[contract["target"]["name"]]
+    assert train.with_threshold(fitted, inputs, target, plain).threshold == 0.5
+
+
 def test_an_unknown_model_is_refused(params: dict[str, Any], contract: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match="no model 'crystal_ball'"):
         train.build_model(settings(params, "crystal_ball"), contract)

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from parcels import Project, make_model, make_rows, red
+from parcels import CONTRACT, Project, make_model, make_rows, red
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
 
-from mlops.artefacts.contract import read_contract
+from mlops.artefacts.contract import parse_contract, read_contract
 from mlops.artefacts.files import read_text
 from mlops.artefacts.lock import TEST, TRAIN, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL, seal
@@ -26,6 +28,7 @@ from mlops.gate.evidence import Champion, Evidence
 from mlops.gate.policy import read_policy
 from mlops.gate.verdict import Verdict, judge
 from mlops.measure.resample import Estimate
+from mlops.measure.scoring import answer
 from mlops.release.smoke import golden
 
 NAN = float("nan")
@@ -415,3 +418,25 @@ def test_json_holds_no_nan(released: Project) -> None:
     one_class(released)
     metrics = released.ask("gate", expect=1)["metrics"]
     assert metrics["roc_auc"]["candidate"] == {"value": None, "low": None, "high": None}
+
+
+# What a model recommends
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"threshold": 0.3, "response_method": "predict_proba"},
+        {"threshold": 0.3, "response_method": "predict_proba", "pos_label": False},
+        {"threshold": -1.0, "response_method": "decision_function"},
+        {"threshold": "auto", "response_method": "predict_proba"},
+    ],
+    ids=str,
+)
+def test_what_is_judged_is_what_the_model_recommends(how: dict[str, Any]) -> None:
+    """The shortcut past `predict` may not be another way of cutting."""
+    rows = make_rows(500).drop(columns="email")
+    model = FixedThresholdClassifier(FrozenEstimator(make_model()), **how)
+    model.fit(rows[["weight", "height"]], rows["broken"])
+    said = answer(model, rows, parse_contract(CONTRACT), "candidate")
+    np.testing.assert_array_equal(said.labels, model.predict(rows[["weight", "height"]]))
