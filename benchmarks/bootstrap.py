@@ -49,6 +49,7 @@ def scale(factor: int) -> dict[str, Any]:
     return {
         "rows": len(y),
         "metrics": len(metrics),
+        "resamples": RESAMPLES,
         "seconds": seconds,
         "before_mb": before / 1024,
         "peak_mb": after / 1024,
@@ -56,12 +57,12 @@ def scale(factor: int) -> dict[str, Any]:
 
 
 def beside(n: int = 10_000) -> dict[str, Any]:
-    """Seconds for 2,000 paired resamples of the difference in AUC, and the intervals."""
+    """Seconds for RESAMPLES paired resamples of the difference in AUC, and the intervals."""
     y, answers = models(n, 2)
     scores = {name: found.scores for name, found in answers.items()}
     a, b = scores.values()
     auc = metrics_of(CONTRACT)["roc_auc"]
-    found: dict[str, Any] = {"rows": n}
+    found: dict[str, Any] = {"rows": n, "resamples": RESAMPLES}
 
     def ours() -> tuple[float, float]:
         gain = measure(y, answers, (auc,), resamples=RESAMPLES)

@@ -163,7 +163,8 @@ def statistics_of(table: Table, root: Path, python: str) -> None:
         found = json.loads(run(python, script, str(factor), cwd=root)[1])
         more = found["peak_mb"] - found["before_mb"]
         table.add(
-            f"3 models, {found['metrics']} metrics, 2,000 paired resamples, {found['rows']:,} rows",
+            f"3 models, {found['metrics']} metrics, {found['resamples']:,} paired resamples, "
+            f"{found['rows']:,} rows",
             f"{found['seconds']:.1f} s, {more:,.0f} MB above the {found['before_mb']:,.0f} before",
             "under 4,000 MB",
             found["peak_mb"] < 4000,
@@ -178,7 +179,7 @@ def statistics_of(table: Table, root: Path, python: str) -> None:
         times = found[name]["seconds"] / ours
         low, high = found[name]["interval"]
         table.add(
-            f"2,000 paired resamples of an AUC difference, 10,000 rows / {title}",
+            f"{found['resamples']:,} paired resamples of an AUC difference, 10,000 rows / {title}",
             f"{ours:.3f} s / {found[name]['seconds']:.3g} s: {times:.3g} times as fast; "
             f"[{found['ours']['interval'][0]:.4f}, {found['ours']['interval'][1]:.4f}] "
             f"and [{low:.4f}, {high:.4f}]",

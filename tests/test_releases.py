@@ -127,7 +127,8 @@ def test_what_was_approved_too_late_does_not_replace_what_is_newer(guarded: GitH
 
 def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions) -> None:
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
-    guarded.project.edit("src/mlops/release/smoke.py", "isclose(answer,", "isclose(answer + 0.01,")
+    off = 'allclose(np.add(said["answer"], 0.01),'
+    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
     guarded.merge("Break the scoring")
     walk = promote(guarded, "1.0.1", approved_by="ada")
     assert walk.jobs == {"promote": "failure"}
@@ -188,7 +189,8 @@ def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
     promote(guarded, "1.0.1")
     pull = guarded.merge_proposal("ada")
-    guarded.project.edit("src/mlops/release/smoke.py", "isclose(answer,", "isclose(answer + 0.01,")
+    off = 'allclose(np.add(said["answer"], 0.01),'
+    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
     guarded.merge("Break the scoring")
     walk = guarded.closed(pull)
     assert walk.jobs == {"settle": "failure"}

@@ -48,7 +48,7 @@ class Sampling(Strict):
     """How intervals are made."""
 
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
-    resamples: int = Field(default=2000, ge=200, le=100_000)
+    resamples: int = Field(default=1000, ge=200, le=100_000)
     seed: int = Field(default=0, ge=0)
 
 

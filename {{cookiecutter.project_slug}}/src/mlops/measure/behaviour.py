@@ -18,7 +18,7 @@ from mlops.measure.scoring import Floats, answer, request_rows
 
 NEVER_SEEN = "never seen before"
 STEADY = 20  # rows on which steadiness is tried
-CLOSE = 1e-6  # relative: another batch size adds up in another order
+CLOSE = 1e-6  # relative: threads, or another batch size, add up in another order
 
 
 def answered(model: Model, rows: pd.DataFrame, contract: Contract, of: str | None = None) -> Floats:
@@ -81,12 +81,16 @@ def unsteady(model: Model, rows: pd.DataFrame, contract: Contract) -> Iterator[s
     """In what a model is not steady, a sentence each: repetition, batches, odd input."""
     few = rows[contract.features].head(STEADY)
     together = _scores(model, few, contract)
-    if not np.array_equal(together, _scores(model, few, contract)):
+
+    def same(scores: Floats) -> bool:
+        return np.allclose(scores, together, rtol=CLOSE, atol=CLOSE)
+
+    if not same(_scores(model, few, contract)):
         yield "the same rows, asked twice, get other answers"
     alone = np.concatenate([_scores(model, few[i : i + 1], contract) for i in range(len(few))])
-    if not np.allclose(alone, together, rtol=CLOSE, atol=CLOSE):
+    if not same(alone):
         yield "a row alone gets another answer than among others"
-    if not np.allclose(_scores(model, few[::-1], contract)[::-1], together, rtol=CLOSE, atol=CLOSE):
+    if not same(_scores(model, few[::-1], contract)[::-1]):
         yield "rows in another order get other answers"
     for words, odd in _odd(few, contract):
         try:

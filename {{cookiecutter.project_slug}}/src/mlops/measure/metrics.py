@@ -38,16 +38,21 @@ class Own(Strict):
 
 @dataclass
 class Curve:
-    """A ranking under the current counts: true and false positives at each distinct score.
+    """A ranking under the current counts. All have shape (n,), rows from the highest score down.
 
-    Both have shape (distinct scores,), from the highest score down, and so has `scratch`, which
-    may be filled: fresh arrays of this size cost more than the arithmetic. `off`: by how much the
-    events of BINS bins of about as many rows each are more than expected; shape (bins,).
+    rows, positives: how often each row counts, and if it is positive; before, after: positives
+    down to the rows that share its score, without and with these. `last`: the last row with that
+    score, None if each score is another. `scratch` may be filled: fresh arrays cost more than the
+    arithmetic. `off`, shape (bins,): by how much the events of BINS bins of about as many rows
+    each are more than expected.
     """
 
-    tp: Floats
-    fp: Floats
-    scratch: Floats
+    rows: NDArray[np.int32]
+    positives: NDArray[np.int32]
+    before: NDArray[np.int32]
+    after: NDArray[np.int32]
+    last: NDArray[np.int64] | None
+    scratch: tuple[Floats, Floats, NDArray[np.int32]]
     off: Floats
 
 
@@ -92,18 +97,26 @@ def _brier(y: Truth, answers: Answers) -> Floats:
 
 
 def _roc_auc(curve: Curve) -> float:
-    """Area under the ROC curve by the trapezoid rule (Fawcett 2006), summed by parts."""
-    tp, fp = curve.tp, curve.fp
-    twice = tp[-1] * fp[-1] + np.dot(fp[1:], tp[:-1]) - np.dot(fp[:-1], tp[1:])
-    return float(twice / (2 * tp[-1] * fp[-1])) if tp[-1] and fp[-1] else float("nan")
+    """Area under the ROC curve by the trapezoid rule (Fawcett 2006).
+
+    Each negative counts the positives above it, and half of those beside it.
+    """
+    above, negatives, whole = curve.scratch
+    np.copyto(above, np.add(curve.before, curve.after, out=whole))
+    np.copyto(negatives, np.subtract(curve.rows, curve.positives, out=whole))
+    pairs = 2 * float(curve.after[-1]) * negatives.sum()
+    return float(np.dot(negatives, above) / pairs) if pairs else float("nan")
 
 
 def _average_precision(curve: Curve) -> float:
     """Mean precision weighted by the gain in recall, without interpolation."""
-    tp, precision = curve.tp, np.add(curve.tp, curve.fp, out=curve.scratch)
-    np.divide(tp, np.maximum(precision, 1, out=precision), out=precision)
-    gained = np.dot(tp, precision) - np.dot(tp[:-1], precision[1:])
-    return float(gained / tp[-1]) if tp[-1] else float("nan")
+    precision, positives, whole = curve.scratch
+    np.cumsum(curve.rows, dtype=np.int32, out=whole)
+    np.copyto(precision, whole if curve.last is None else whole[curve.last])
+    np.divide(curve.after, np.maximum(precision, 1, out=precision), out=precision)
+    np.copyto(positives, curve.positives)
+    total = float(curve.after[-1])
+    return float(np.dot(positives, precision) / total) if total else float("nan")
 
 
 def _calibration_error(curve: Curve) -> float:
@@ -111,7 +124,7 @@ def _calibration_error(curve: Curve) -> float:
 
     The mean over the rows of how far the mean score of a bin lies from the share of its events.
     """
-    return float(np.abs(curve.off).sum() / (curve.tp[-1] + curve.fp[-1]))
+    return float(np.abs(curve.off).sum() / curve.rows.sum())
 
 
 def _confusion(classes: int) -> Callable[[Truth, Answers], NDArray[np.int64]]:
@@ -217,7 +230,7 @@ def _classes(contract: Contract) -> list[Metric]:
 
 
 SHOWN: dict[Task, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "brier_score", "log_loss"),
+    "binary": ("roc_auc", "brier_score", "log_loss"),
     "multiclass": ("roc_auc_ovr", "accuracy", "brier_score", "log_loss"),
     "regression": ("r2", "mean_absolute_error", "root_mean_squared_error"),
 }

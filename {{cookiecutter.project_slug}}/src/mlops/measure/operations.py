@@ -61,8 +61,12 @@ def costs(
                 break
         return taken
 
-    loaded: list[Model] = [load_model(path) for path, _ in models]
-    loading = timed([partial(load_model, path) for path, _ in models], LOADS)
+    loaded: list[Model] = [None] * len(models)  # type: ignore[list-item]
+
+    def load(at: int) -> None:
+        loaded[at] = load_model(models[at][0])
+
+    loading = timed([partial(load, at) for at in range(len(models))], LOADS)
     seconds: list[dict[int, list[float]]] = [{} for _ in models]
     jobs: list[Callable[[], object]] = []
     for size, times in REPEATS.items():

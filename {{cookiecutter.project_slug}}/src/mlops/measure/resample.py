@@ -7,11 +7,10 @@ interval. Pairing removes the variance that the models share.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,16 +102,18 @@ class _Ranking:
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         self.order = np.argsort(-scores, kind="stable")
-        ranked = scores[self.order]
-        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of ties
-        self.distinct = len(ends)
-        self.ends: Any = ends if len(ends) < len(ranked) else slice(None)  # nothing to pick
+        ranked, n = scores[self.order], len(scores)
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # of each score
+        lengths = np.diff(np.append(starts, n))
+        self.first = self.last = None  # no ties, nothing to look up
+        if len(starts) < n:
+            self.first = np.repeat(starts, lengths)
+            self.last = np.repeat(starts + lengths - 1, lengths)
         self.positive = positive[self.order].astype(np.int32)
         self.off = self.positive - ranked
-        # Bins part no ties: each starts behind the last row of a score.
-        at = np.searchsorted(ends, np.arange(BINS) * len(ranked) / BINS)
-        starts = np.append(0, ends + 1)[at]
-        self.starts = np.unique(starts[starts < len(ranked)])
+        # Bins part no ties: a bin starts with the score that its first row has.
+        at = np.searchsorted(starts, np.arange(BINS) * n / BINS, side="right") - 1
+        self.bins = np.unique(starts[at])
 
 
 def _rankings(y: Truth, answers: Answers, view: View) -> list[_Ranking]:
@@ -141,14 +142,13 @@ class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
     def __init__(self, n: int, models: Sequence[_Model], groups: NDArray[np.int64] | None) -> None:
-        self.weights, self.scratch = np.empty(n), np.empty(n)
-        self.counts, self.drawn, self.running = (np.empty(n, dtype=np.int32) for _ in range(3))
+        self.weights, self.scratch = np.empty(n), (np.empty(n), np.empty(n), np.empty(n, np.int32))
+        self.counts, self.drawn, self.positives, self.before, self.after = (
+            np.empty(n, dtype=np.int32) for _ in range(5)
+        )
+        self.running = np.zeros(n + 1, dtype=np.int32)
         self.models, self.groups = models, groups
         self.units = n if groups is None else int(groups.max()) + 1
-        self.curves = [
-            {view: [_curve(r) for r in rankings] for view, rankings in model.rankings.items()}
-            for model in models
-        ]
 
     def draw(self, generator: np.random.Generator) -> None:
         """Count how often each row is drawn when n of n, or all groups, are drawn anew."""
@@ -163,10 +163,12 @@ class _Worker:
         np.copyto(self.weights, self.counts)
         total = self.weights.sum()
         for column, model in enumerate(self.models):
-            curves = self.curves[column]
             for view, rankings in model.rankings.items():
-                for curve, ranking in zip(curves[view], rankings, strict=True):
-                    self._rank(curve, ranking)
+                asked = [
+                    (i, m.ranked) for i, m in enumerate(metrics) if m.ranked and m.view == view
+                ]
+                values = [[score(curve) for _, score in asked] for curve in self._curves(rankings)]
+                out[[row for row, _ in asked], column] = np.mean(values, axis=0)
             for row, metric in enumerate(metrics):
                 losses, cells = model.losses[row], model.cells[row]
                 if losses is not None:
@@ -176,29 +178,25 @@ class _Worker:
                 elif cells is not None:
                     weighed = np.bincount(cells, weights=self.weights, minlength=model.size)
                     out[row, column] = metric.combine(weighed.astype(float))
-                elif metric.ranked:
-                    values = [metric.ranked(curve) for curve in curves[metric.view]]
-                    out[row, column] = sum(values) / len(values)
                 elif metric.function and slow:
                     out[row, column] = metric.function(model.y, model.answers, self.weights)
         return out
 
-    def _rank(self, curve: Curve, ranking: _Ranking) -> None:
-        np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
-        np.multiply(self.drawn, ranking.off, out=self.scratch)
-        np.add.reduceat(self.scratch, ranking.starts, out=curve.off)
-        # The type must be said: cumsum would go through another one, in twice the time.
-        np.cumsum(self.drawn, dtype=np.int32, out=self.running)
-        np.copyto(curve.fp, self.running[ranking.ends])
-        np.multiply(self.drawn, ranking.positive, out=self.drawn)
-        np.cumsum(self.drawn, dtype=np.int32, out=self.running)
-        np.copyto(curve.tp, self.running[ranking.ends])
-        np.subtract(curve.fp, curve.tp, out=curve.fp)
-
-
-def _curve(ranking: _Ranking) -> Curve:
-    tp, fp, scratch = (np.empty(ranking.distinct) for _ in range(3))
-    return Curve(tp, fp, scratch, np.empty(len(ranking.starts)))
+    def _curves(self, rankings: Sequence[_Ranking]) -> Iterator[Curve]:
+        """Each ranking under the current counts, in the same buffers."""
+        for ranking in rankings:
+            np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
+            np.multiply(self.drawn, ranking.off, out=self.scratch[0])
+            off = np.add.reduceat(self.scratch[0], ranking.bins)
+            np.multiply(self.drawn, ranking.positive, out=self.positives)
+            # The type must be said: cumsum would go through another one, in twice the time.
+            np.cumsum(self.positives, dtype=np.int32, out=self.running[1:])
+            before, after = self.running[:-1], self.running[1:]
+            if ranking.first is not None and ranking.last is not None:
+                before = np.take(before, ranking.first, out=self.before, mode="clip")
+                after = np.take(after, ranking.last, out=self.after, mode="clip")
+            last, scratch = ranking.last, self.scratch
+            yield Curve(self.drawn, self.positives, before, after, last, scratch, off)
 
 
 def measure(
@@ -207,7 +205,7 @@ def measure(
     metrics: Sequence[Metric],
     *,
     groups: NDArray[np.int64] | None = None,
-    resamples: int = 2000,
+    resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Measured:
