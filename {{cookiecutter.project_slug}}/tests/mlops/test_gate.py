@@ -189,6 +189,19 @@ def test_what_the_champion_check_answers(
     assert finding["message"].startswith(words)
 
 
+def test_a_margin_may_be_a_share_of_what_it_is_compared_with(released: Project) -> None:
+    a_worse_model(released)
+    champion = "roc_auc: 0.01, brier_score: 0.005"
+    released.edit("gates.yaml", champion, "roc_auc: 10%, brier_score: 20%")
+    released.edit("gates.yaml", "{roc_auc: 0.05}", "{roc_auc: 10%}")
+    verdict = released.ask("gate")
+    value = verdict["metrics"]["roc_auc"]["champion"]["value"]
+    auc = next(f for f in found(verdict, "champion") if f["subject"] == "roc_auc")
+    assert auc["bound"] == pytest.approx(-value / 10)
+    released.edit("gates.yaml", "roc_auc: 10%, brier_score: 20%", "roc_auc: 1%, brier_score: 1%")
+    assert red(released.ask("gate", expect=1)) == {"champion"}
+
+
 def test_a_worse_model_is_refused_with_the_name_of_the_champion(released: Project) -> None:
     a_worse_model(released)
     verdict = released.ask("gate", expect=1)

@@ -86,6 +86,12 @@ LINES: dict[str, tuple[str, str, int, str]] = {
     "min and max": ("{min: 0.70}", "{min: 0.7, max: 1.0}", 6, "give either min or max"),
     "no bound": ("{min: 0.70}", "{}", 6, "give either min or max"),
     "negative margin": ("brier_score: 0.0}", "brier_score: -0.1}", 9, "must be zero or more"),
+    "a margin that is no number": (
+        "brier_score: 0.0}",
+        "brier_score: some}",
+        9,
+        "'some' is no margin; write a number, or a share like 2%",
+    ),
     "margin that is NaN": ("brier_score: 0.0}", "brier_score: .nan}", 9, "must be zero or more"),
     "no margin": ("{roc_auc: 0.01, brier_score: 0.005}", "{}", 11, "at least 1 item"),
     "too few resamples": ("resamples: 200", "resamples: 10", 1, "sampling.resamples"),

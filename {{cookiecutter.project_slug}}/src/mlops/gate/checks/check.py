@@ -7,6 +7,7 @@ yields findings, asks "is it proven good?", and so lets nothing pass that cannot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -90,12 +91,24 @@ def bounds_fit(bounds: dict[str, Bound], info: ValidationInfo) -> None:
             raise Wrong(f"{name}: {better} is better, so the bound is the other one", name)
 
 
-def margins_fit(margins: dict[str, float], info: ValidationInfo) -> None:
-    """Refuse a margin of an unknown metric, or one that is no number from zero on."""
+Margin = float | str  # in the metric's units, or as a share of the other's value: "2%"
+
+
+def margins_fit(margins: dict[str, Margin], info: ValidationInfo) -> None:
+    """Refuse a margin of an unknown metric, or one that is no number or share from zero on."""
     known_metrics(margins, info)
     for name, margin in margins.items():
-        if not margin >= 0:
+        if isinstance(margin, str) and not re.fullmatch(r"\d+(\.\d+)?%", margin):
+            raise Wrong(f"'{margin}' is no margin; write a number, or a share like 2%", name)
+        if not margin_of(margin, 1.0) >= 0:
             raise Wrong("margins must be zero or more", name)
+
+
+def margin_of(margin: Margin, value: float) -> float:
+    """The margin in the metric's units, `value` being what is compared with."""
+    if isinstance(margin, str):
+        return float(margin.removesuffix("%")) / 100 * abs(value)
+    return margin
 
 
 def shown(estimate: Estimate) -> str:

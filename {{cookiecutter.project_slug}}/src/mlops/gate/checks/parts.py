@@ -12,7 +12,16 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops.artefacts.contract import Contract, Strict
 from mlops.errors import Refused
-from mlops.gate.checks.check import Bound, Check, Finding, bounds_fit, margins_fit, shown
+from mlops.gate.checks.check import (
+    Bound,
+    Check,
+    Finding,
+    Margin,
+    bounds_fit,
+    margin_of,
+    margins_fit,
+    shown,
+)
 from mlops.gate.evidence import CANDIDATE, CHAMPION, Sampling
 from mlops.measure.inference import below, holm, mean_error, normal
 from mlops.measure.metrics import Metric
@@ -50,15 +59,15 @@ class Slices(Check):
         columns: tuple[str, ...] | None = None
         min_rows: int = Field(default=500, ge=1)
         min_each_class: int = Field(default=100, ge=1)
-        metrics: dict[str, float] = Field(default_factory=dict)
+        metrics: dict[str, Margin] = Field(default_factory=dict)
         bounds: dict[str, Bound] = Field(default_factory=dict)
-        behind: dict[str, float] = Field(default_factory=dict)
+        behind: dict[str, Margin] = Field(default_factory=dict)
         missing: Literal["refuse", "report"] = "refuse"
         found: Literal["report", "judge"] = "report"
 
         @field_validator("metrics", "behind")
         @classmethod
-        def _margins(cls, margins: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        def _margins(cls, margins: dict[str, Margin], info: ValidationInfo) -> dict[str, Margin]:
             margins_fit(margins, info)
             return margins
 
@@ -156,9 +165,10 @@ def _judged(
     claims: list[tuple[float, Finding]] = []
     for at in found:
         subject = f"{at.column} {at.value}" if at.column != "found" else at.value
-        for name, margin in settings.metrics.items():
+        for name, wanted in settings.metrics.items():
             if CHAMPION not in at.models:
                 continue
+            margin = margin_of(wanted, at.estimate(name, CHAMPION).value)
             gain, error = at.gain(name, CANDIDATE, CHAMPION)
             words = f"{name} gains {shown(normal(gain, error))} on the champion, margin {margin:g}"
             claim = Finding("refuse", words, subject, normal(gain, error), -margin)
@@ -168,8 +178,9 @@ def _judged(
             limit = bound.min if bound.min is not None else bound.max
             claim = Finding("refuse", f"{name} {shown(got)}, to be {bound}", subject, got, limit)
             claims.append((_beyond(got.value, bound, at.error(name, CANDIDATE)), claim))
-        for name, margin in settings.behind.items():
+        for name, wanted in settings.behind.items():
             got, whole = at.estimate(name, CANDIDATE), measured.estimate(name, CANDIDATE)
+            margin = margin_of(wanted, whole.value)
             up = next(m for m in measured.metrics if m.name == name).higher_is_better
             words = f"{name} {shown(got)}, {whole.value:.4f} on all, at most {margin:g} behind"
             claim = Finding("refuse", words, subject, got, margin)

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
 from mlops.artefacts.contract import Contract, Strict
-from mlops.gate.checks.check import Bound, Check, Finding, Status, bounds_fit, margins_fit, shown
+from mlops.gate.checks.check import (
+    Bound,
+    Check,
+    Finding,
+    Margin,
+    Status,
+    bounds_fit,
+    margin_of,
+    margins_fit,
+    shown,
+)
 from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE, Champion
 from mlops.measure.inference import below, holm, mean_error, normal
 from mlops.measure.resample import Estimate, Measured
@@ -41,13 +51,13 @@ class Bounds(Check):
 
 
 class Margins(Strict):
-    """A margin for each metric, in the metric's own units."""
+    """A margin for each metric."""
 
-    metrics: dict[str, float] = Field(min_length=1)
+    metrics: dict[str, Margin] = Field(min_length=1)
 
     @field_validator("metrics")
     @classmethod
-    def _metrics(cls, margins: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+    def _metrics(cls, margins: dict[str, Margin], info: ValidationInfo) -> dict[str, Margin]:
         margins_fit(margins, info)
         return margins
 
@@ -60,8 +70,9 @@ class Baseline(Check):
 
     @staticmethod
     def check(settings: Margins, measured: Measured) -> Iterator[Finding]:
-        for name, margin in settings.metrics.items():
+        for name, wanted in settings.metrics.items():
             gain = measured.gain(name, CANDIDATE, RULE)
+            margin = margin_of(wanted, measured.estimate(name, RULE).value)
             message = f"gain {shown(gain)}, all of it to be at least {margin:g}"
             yield Finding(Bound(min=margin).state(gain), message, name, gain, margin)
 
@@ -90,8 +101,9 @@ class AgainstChampion(Check):
         alpha = (1 - measured.confidence) / 2 * min(len(gains), 2)
         chances = [below(g.value, 0, e) for g, e in zip(gains.values(), errors, strict=True)]
         worse = dict(zip(gains, holm(chances, alpha), strict=True))
-        for name, margin in settings.metrics.items():
+        for name, wanted in settings.metrics.items():
             gain = gains[name]
+            margin = margin_of(wanted, measured.estimate(name, CHAMPION).value)
             status, words = compare(gain, margin, worse[name])
             message = f"{words} {champion.version}: gain {shown(gain)}, margin {margin:g}"
             if status == "unsure":
