@@ -2,8 +2,8 @@
 
     uv run --no-project --python PROJECT/.venv/bin/python benchmarks/rates.py PROJECT
 
-PROJECT is a generated project whose pipeline has run. Takes about half an hour on 2 cores. The same
-table goes into `docs/checks/README.md` of the template.
+PROJECT is a project generated with the default answers, whose pipeline has run. Takes about half
+an hour on 2 cores. The same table goes into `docs/checks/README.md` of the template.
 """
 
 from __future__ import annotations

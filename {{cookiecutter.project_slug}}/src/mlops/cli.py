@@ -160,10 +160,9 @@ def _gate(arguments: Any) -> int:
 def _policy(arguments: Any) -> int:
     from mlops.release import thresholds
 
-    if arguments.what == "propose":
-        print(thresholds.propose(ROOT, arguments.env, arguments.json), end="")
-        return 0
-    return thresholds.replay(ROOT, arguments.env, arguments.json)
+    choose = thresholds.propose if arguments.what == "propose" else thresholds.replay
+    print(choose(ROOT, arguments.env, arguments.json), end="")
+    return 0
 
 
 def _told(verdict: Any, arguments: Any) -> int:

@@ -284,6 +284,16 @@ def test_another_answer_rolls_back_and_fails_loudly(failing: Project) -> None:
     assert event["reason"].startswith("smoke check: golden row 1")
 
 
+def test_another_recommendation_for_the_same_score_fails_too(
+    second: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(folder: Path, pairs: Any, contract: Any) -> int:
+        return checked(folder, [pair | {"recommends": "neither"} for pair in pairs], contract)
+
+    monkeypatch.setattr("mlops.release.promotion.check_golden", another)
+    assert "golden row 1 is recommended" in second.mlops("smoke", "dev", expect=1).err
+
+
 def test_without_the_word_nothing_is_rolled_back(failing: Project) -> None:
     assert "mlops rollback dev" in failing.mlops("smoke", "dev", expect=1).err
     assert failing.live()["dev"] == "1.1.0"

@@ -120,7 +120,8 @@ class Contract(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Contract:
         named = {"key": self.key, "slices": self.slices}
-        named |= {"time": (self.time or self.key[0],), "group": (self.group or self.key[0],)}
+        named |= {"time": (self.time,) if self.time else ()}
+        named |= {"group": (self.group,) if self.group else ()}
         for place, names in named.items():
             if unknown := sorted(set(names) - set(self.columns)):
                 words = f"names columns that it does not describe: {', '.join(unknown)}"

@@ -98,6 +98,7 @@ def judge(
     decision: Decision = "yes" if statuses <= good else "undecided"
     if "refuse" in statuses:
         decision = "no"
+    metrics, power = _measured(evidence)
     return Verdict(
         environment=policy.environment,
         decision=decision,
@@ -105,10 +106,10 @@ def judge(
         model=evidence.lock.outs.get(MODEL),
         champion=evidence.champion.version if evidence.champion else None,
         answers=answers,
-        metrics=_metrics(evidence),
+        metrics=metrics,
         slices=_slices(evidence) if evidence.review else {},
         notes=(*notes, *_warnings(answers, policy)),
-        power=_power(evidence),
+        power=power,
     )
 
 
@@ -156,28 +157,20 @@ def _warnings(answers: tuple[Answer, ...], policy: Policy) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _power(evidence: Evidence) -> dict[str, float]:
-    try:
-        measured = evidence.measured
-        other = CHAMPION if CHAMPION in measured.models else RULE
-        names = [metric.name for metric in measured.metrics]
-        return {name: measured.smallest(name, CANDIDATE, other) for name in names}
-    except Exception:
-        return {}  # the checks that needed it have said why
-
-
-def _metrics(evidence: Evidence) -> dict[str, Any]:
+def _measured(evidence: Evidence) -> tuple[dict[str, Any], dict[str, float]]:
+    """By metric what every model reached, and the smallest difference that could be seen."""
     try:
         measured = evidence.measured
     except Exception:
-        return {}  # the checks that needed it have said why
-    table = {}
+        return {}, {}  # the checks that needed it have said why
+    opponent = CHAMPION if CHAMPION in measured.models else RULE
+    table, power = {}, {}
     for metric in (metric.name for metric in measured.metrics):
         row = {model: asdict(measured.estimate(metric, model)) for model in measured.models}
         for other in measured.models[1:]:
             row[f"gain over {other}"] = asdict(measured.gain(metric, CANDIDATE, other))
-        table[metric] = row
-    return table
+        table[metric], power[metric] = row, measured.smallest(metric, CANDIDATE, opponent)
+    return table, power
 
 
 def _slices(evidence: Evidence) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Metrics that can be computed under row weights.
 
-Each takes counts a row, so that a bootstrap resample is one weighted evaluation and nothing is
-sorted twice. Names are scikit-learn's; under unit counts so are the values. A team adds its own
+Each takes a weight a row, so that a bootstrap resample is one weighted evaluation and nothing is
+sorted twice. Names are scikit-learn's; under unit weights so are the values. A team adds its own
 in gates.yaml, by the path of a function.
 """
 
@@ -36,24 +36,35 @@ class Own(Strict):
     of: Literal["scores", "labels"] = "scores"
 
 
-@dataclass
-class Curve:
-    """A ranking under the current counts. All have shape (n,), rows from the highest score down.
+class Ranking:
+    """Rows from the highest score down, sorted once; metrics of it take a weight a row.
 
-    rows, positives: how often each row counts, and if it is positive; before, after: positives
-    down to the rows that share its score, without and with these. `last`: the last row with that
-    score, None if each score is another. `scratch` may be filled: fresh arrays cost more than the
-    arithmetic. `off`, shape (bins,): by how much the events of BINS bins of about as many rows
-    each are more than expected.
+    order, labels, off: shape (n,), the positions of the rows, which are positive, and by how much
+    that, 1 or 0, is more than the score.
+    bins: where BINS bins of about as many rows start; they part no score.
+    last: for each row the last that has its score, None if no two share one.
+    positives, negatives: the positions of each. above, beside: for each negative, how many
+    positives have a higher score, and how many one at least as high.
     """
 
-    rows: NDArray[np.int32]
-    positives: NDArray[np.int32]
-    before: NDArray[np.int32]
-    after: NDArray[np.int32]
-    last: NDArray[np.int64] | None
-    scratch: tuple[Floats, Floats, NDArray[np.int32]]
-    off: Floats
+    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
+        n = len(scores)
+        self.order = np.argsort(-scores, kind="stable")
+        ranked, labels = scores[self.order], positive[self.order]
+        self.labels, self.off = labels, labels - ranked
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # of each score
+        ends = np.append(starts[1:], n)
+        at = np.searchsorted(starts, np.arange(BINS) * n / BINS, side="right") - 1
+        self.bins = np.unique(starts[at])
+        self.last = np.repeat(ends - 1, ends - starts) if len(starts) < n else None
+        self.positives, self.negatives = self.order[labels], self.order[~labels]
+        down_to = np.append(0, np.cumsum(labels))
+        self.above = np.repeat(down_to[starts], ends - starts)[~labels]
+        self.beside = np.repeat(down_to[ends], ends - starts)[~labels]
+
+
+# Two arrays of shape (n + 1,) to fill: fresh ones cost more than the arithmetic.
+Scratch = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class Metric:
     losses: shape (n,) or (k, n) a row; the value is `combine` of their weighted means.
     cells: a code a row; the value is `combine` of the weighted number of rows of each code.
     ranked: a function of the ranking, averaged over the rankings of its `view`.
-    function: any function of truth, answers and counts; slow, so on few resamples.
+    function: any function of truth, answers and weights; slow, so on few resamples.
     biased: its value on a sample lies above the truth, and is corrected by the bootstrap.
     """
 
@@ -73,7 +84,7 @@ class Metric:
     losses: Callable[[Truth, Answers], Floats] | None = None
     cells: Callable[[Truth, Answers], NDArray[np.int64]] | None = None
     combine: Callable[[Floats], float] = lambda means: float(means[0])
-    ranked: Callable[[Curve], float] | None = None
+    ranked: Callable[[Ranking, Floats, Scratch], float] | None = None
     view: View = "event"
     function: Callable[[Truth, Answers, Floats], float] | None = None
     biased: bool = False
@@ -96,35 +107,48 @@ def _brier(y: Truth, answers: Answers) -> Floats:
     return np.asarray(np.square(answers.scores - happened).sum(axis=1))
 
 
-def _roc_auc(curve: Curve) -> float:
-    """Area under the ROC curve by the trapezoid rule (Fawcett 2006).
+def _roc_auc(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
+    """Area under the ROC curve: each negative counts the positives above it.
 
-    Each negative counts the positives above it, and half of those beside it.
+    By the trapezoid rule (Fawcett 2006) those that share its score count half.
     """
-    above, negatives, whole = curve.scratch
-    np.copyto(above, np.add(curve.before, curve.after, out=whole))
-    np.copyto(negatives, np.subtract(curve.rows, curve.positives, out=whole))
-    pairs = 2 * float(curve.after[-1]) * negatives.sum()
-    return float(np.dot(negatives, above) / pairs) if pairs else float("nan")
+    events, others = len(ranking.positives), len(ranking.negatives)
+    above, below = scratch[0][: events + 1], scratch[1][:others]
+    above[0] = 0
+    np.cumsum(np.take(weights, ranking.positives, mode="clip"), out=above[1:])
+    np.take(weights, ranking.negatives, out=below, mode="clip")
+    pairs = float(above[-1] * below.sum())
+    area = np.dot(below, above[ranking.above])
+    if ranking.last is not None:
+        area = (area + np.dot(below, above[ranking.beside])) / 2
+    return float(area / pairs) if pairs else float("nan")
 
 
-def _average_precision(curve: Curve) -> float:
+def _average_precision(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
     """Mean precision weighted by the gain in recall, without interpolation."""
-    precision, positives, whole = curve.scratch
-    np.cumsum(curve.rows, dtype=np.int32, out=whole)
-    np.copyto(precision, whole if curve.last is None else whole[curve.last])
-    np.divide(curve.after, np.maximum(precision, 1, out=precision), out=precision)
-    np.copyto(positives, curve.positives)
-    total = float(curve.after[-1])
+    n = len(ranking.order)
+    down_to, true = scratch[0][:n], scratch[1][:n]
+    np.take(weights, ranking.order, out=down_to, mode="clip")
+    positives = down_to * ranking.labels
+    np.cumsum(down_to, out=down_to)
+    np.cumsum(positives, out=true)
+    total = float(true[-1])
+    precision = true / np.maximum(down_to, 1)
+    if ranking.last is not None:
+        precision = precision[ranking.last]
     return float(np.dot(positives, precision) / total) if total else float("nan")
 
 
-def _calibration_error(curve: Curve) -> float:
+def _calibration_error(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
     """Expected calibration error (Naeini et al. 2015) over bins of equal mass.
 
     The mean over the rows of how far the mean score of a bin lies from the share of its events.
     """
-    return float(np.abs(curve.off).sum() / curve.rows.sum())
+    ranked = scratch[0][: len(ranking.order)]
+    np.take(weights, ranking.order, out=ranked, mode="clip")
+    total = ranked.sum()
+    np.multiply(ranked, ranking.off, out=ranked)
+    return float(np.abs(np.add.reduceat(ranked, ranking.bins)).sum() / total)
 
 
 def _confusion(classes: int) -> Callable[[Truth, Answers], NDArray[np.int64]]:
@@ -255,8 +279,8 @@ def _own(name: str, settings: Own) -> Metric:
             f"({error}), so nothing can be measured by it. Write package.module:function."
         ) from None
 
-    def value(y: Truth, answers: Answers, counts: Floats) -> float:
-        return float(function(y, getattr(answers, settings.of), sample_weight=counts))
+    def value(y: Truth, answers: Answers, weights: Floats) -> float:
+        return float(function(y, getattr(answers, settings.of), sample_weight=weights))
 
     return Metric(name, name.replace("_", " "), settings.higher_is_better, function=value)
 

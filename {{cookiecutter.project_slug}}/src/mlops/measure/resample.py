@@ -7,7 +7,7 @@ interval. Pairing removes the variance that the models share.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mlops.errors import Refused
-from mlops.measure.metrics import BINS, Curve, Metric, View
+from mlops.measure.metrics import Metric, Ranking, View
 from mlops.measure.scoring import Answers, Floats, Truth
 
 _BLOCK = 50  # resamples that share one generator, so results do not depend on the thread count
@@ -97,32 +97,13 @@ class Measured:
         return Estimate(float(value), float(low), float(high))
 
 
-class _Ranking:
-    """One model's scores, sorted once."""
-
-    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        ranked, n = scores[self.order], len(scores)
-        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # of each score
-        lengths = np.diff(np.append(starts, n))
-        self.first = self.last = None  # no ties, nothing to look up
-        if len(starts) < n:
-            self.first = np.repeat(starts, lengths)
-            self.last = np.repeat(starts + lengths - 1, lengths)
-        self.positive = positive[self.order].astype(np.int32)
-        self.off = self.positive - ranked
-        # Bins part no ties: a bin starts with the score that its first row has.
-        at = np.searchsorted(starts, np.arange(BINS) * n / BINS, side="right") - 1
-        self.bins = np.unique(starts[at])
-
-
-def _rankings(y: Truth, answers: Answers, view: View) -> list[_Ranking]:
+def _rankings(y: Truth, answers: Answers, view: View) -> list[Ranking]:
     scores = answers.scores
     if view == "event":
-        return [_Ranking(y, scores)]
+        return [Ranking(y, scores)]
     if view == "classes":
-        return [_Ranking(y == code, scores[:, code]) for code in range(scores.shape[1])]
-    return [_Ranking(scores.argmax(axis=1) == y, scores.max(axis=1))]
+        return [Ranking(y == code, scores[:, code]) for code in range(scores.shape[1])]
+    return [Ranking(scores.argmax(axis=1) == y, scores.max(axis=1))]
 
 
 class _Model:
@@ -142,36 +123,32 @@ class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
     def __init__(self, n: int, models: Sequence[_Model], groups: NDArray[np.int64] | None) -> None:
-        self.weights, self.scratch = np.empty(n), (np.empty(n), np.empty(n), np.empty(n, np.int32))
-        self.counts, self.drawn, self.positives, self.before, self.after = (
-            np.empty(n, dtype=np.int32) for _ in range(5)
-        )
-        self.running = np.zeros(n + 1, dtype=np.int32)
+        self.weights, self.scratch = np.ones(n), (np.empty(n + 1), np.empty(n + 1))
         self.models, self.groups = models, groups
         self.units = n if groups is None else int(groups.max()) + 1
+        self.uniform = np.empty(self.units)
 
     def draw(self, generator: np.random.Generator) -> None:
-        """Count how often each row is drawn when n of n, or all groups, are drawn anew."""
-        times = np.bincount(generator.integers(self.units, size=self.units), minlength=self.units)
+        """Weigh each row by how often it is drawn when n of n, or all groups, are drawn anew."""
+        uniform = generator.random(out=self.uniform)  # faster than integers
+        drawn = np.multiply(uniform, self.units, out=uniform).astype(np.intp)
+        times = np.bincount(drawn, minlength=self.units)
         if self.groups is not None:
             times = times[self.groups]
-        np.copyto(self.counts, times, casting="unsafe")
+        np.copyto(self.weights, times)
 
     def evaluate(self, metrics: Sequence[Metric], slow: bool) -> Floats:
-        """Values of shape (metrics, models) under the current counts."""
+        """Values of shape (metrics, models) under the current weights."""
         out = np.full((len(metrics), len(self.models)), np.nan)
-        np.copyto(self.weights, self.counts)
-        total = self.weights.sum()
+        total = self.weights.sum() if any(metric.losses for metric in metrics) else 0.0
         for column, model in enumerate(self.models):
-            for view, rankings in model.rankings.items():
-                asked = [
-                    (i, m.ranked) for i, m in enumerate(metrics) if m.ranked and m.view == view
-                ]
-                values = [[score(curve) for _, score in asked] for curve in self._curves(rankings)]
-                out[[row for row, _ in asked], column] = np.mean(values, axis=0)
             for row, metric in enumerate(metrics):
                 losses, cells = model.losses[row], model.cells[row]
-                if losses is not None:
+                if metric.ranked:
+                    rankings = model.rankings[metric.view]
+                    values = [metric.ranked(r, self.weights, self.scratch) for r in rankings]
+                    out[row, column] = sum(values) / len(values)
+                elif losses is not None:
                     # A dot product a row, so that equal losses give equal means to the last bit.
                     means = np.array([loss @ self.weights for loss in losses]) / total
                     out[row, column] = metric.combine(means)
@@ -181,22 +158,6 @@ class _Worker:
                 elif metric.function and slow:
                     out[row, column] = metric.function(model.y, model.answers, self.weights)
         return out
-
-    def _curves(self, rankings: Sequence[_Ranking]) -> Iterator[Curve]:
-        """Each ranking under the current counts, in the same buffers."""
-        for ranking in rankings:
-            np.take(self.counts, ranking.order, out=self.drawn, mode="clip")
-            np.multiply(self.drawn, ranking.off, out=self.scratch[0])
-            off = np.add.reduceat(self.scratch[0], ranking.bins)
-            np.multiply(self.drawn, ranking.positive, out=self.positives)
-            # The type must be said: cumsum would go through another one, in twice the time.
-            np.cumsum(self.positives, dtype=np.int32, out=self.running[1:])
-            before, after = self.running[:-1], self.running[1:]
-            if ranking.first is not None and ranking.last is not None:
-                before = np.take(before, ranking.first, out=self.before, mode="clip")
-                after = np.take(after, ranking.last, out=self.after, mode="clip")
-            last, scratch = ranking.last, self.scratch
-            yield Curve(self.drawn, self.positives, before, after, last, scratch, off)
 
 
 def measure(
@@ -233,7 +194,6 @@ def measure(
         return np.array(values)
 
     whole = _Worker(len(y), models, groups)
-    whole.counts[:] = 1
     # Threads of BLAS would change the last bits, and wait for the threads above them.
     threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:

@@ -43,6 +43,11 @@ def check_golden(folder: Path, pairs: list[dict[str, Any]], contract: Contract) 
                 f"golden row {number} is answered with {said['answer']}, where the version was "
                 f"registered with {pair['answer']}"
             )
+        if said.get("recommends") != pair.get("recommends"):
+            raise Refused(
+                f"golden row {number} is recommended {said.get('recommends')}, where the version "
+                f"was registered with {pair.get('recommends')}"
+            )
     return len(pairs)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops.artefacts.files import to_yaml
-from mlops.errors import Misuse, Refused
+from mlops.artefacts.lock import TEST
+from mlops.errors import Refused
 from mlops.gate import policy
 from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE
 from mlops.gate.verdict import judge
@@ -30,15 +31,12 @@ class Replayed:
     stopped: list[str]
 
 
-def replay(root: Path, environment: str, as_json: bool) -> int:
-    """Judge every registered version by the policy at hand, and print which would pass.
+def replay(root: Path, environment: str, as_json: bool) -> str:
+    """Which of the registered versions would pass, judged by the policy at hand.
 
-    Each is compared with what was live in the environment when it was registered. Exit status 0;
-    the answer is the table.
+    Each is compared with what was live in the environment when it was registered.
     """
     release = Release(root)
-    if environment not in release.order:
-        raise Misuse(f"There is no environment '{environment}'. There are: {release.order}.")
     rules = policy.read_policy(root, environment)
     with release.git.alone():
         registry = release.fetched()
@@ -49,16 +47,15 @@ def replay(root: Path, environment: str, as_json: bool) -> int:
             print(f"[{number}/{len(registry.versions)}] {version}", file=sys.stderr, flush=True)
             rows.append(_replayed(release, registry, rules, registry.version(version)))
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
-        return 0
+        return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
+    lines = []
     for row in rows:
         against = f"against {row.champion}" if row.champion else "as the first"
-        print(f"{row.version}  {row.decision:9}  {against}")
-        for line in row.stopped:
-            print(f"    {line}")
+        lines.append(f"{row.version}  {row.decision:9}  {against}")
+        lines += [f"    {line}" for line in row.stopped]
     good = sum(row.decision == "yes" for row in rows)
-    print(f"{good} of {len(rows)} versions would enter {environment}.")
-    return 0
+    lines.append(f"{good} of {len(rows)} versions would enter {environment}.")
+    return "\n".join(lines) + "\n"
 
 
 def _replayed(
@@ -72,7 +69,7 @@ def _replayed(
         if before is not None:
             earlier = registry.version(before)
             champion = release.fetch_champion(earlier, release.order[0], other)
-        known = other / "data/split/test.parquet" if champion else None
+        known = other / TEST if champion else None
         source = Source.at(release.git, record.commit)
         verdict = judge(rules, evidence(rules, folder, source, champion, known))
     stopped = [*verdict.said("refuse"), *verdict.said("unsure")]
