@@ -1,4 +1,4 @@
-"""The paired bootstrap beside what one would write first, and at other numbers of rows.
+"""The paired bootstrap beside what one would write first.
 
 Runs in the environment of a generated project and prints JSON. Scores are of two models that
 agree mostly, as a candidate and its champion do.
@@ -7,8 +7,6 @@ agree mostly, as a candidate and its champion do.
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,12 @@ import numpy as np
 from mlops.artefacts.contract import read_contract
 from mlops.gate.evidence import Sampling
 from mlops.measure.inference import normal
-from mlops.measure.metrics import chosen, metrics_of
+from mlops.measure.metrics import metrics_of
 from mlops.measure.resample import delong, measure
 from mlops.measure.scoring import Answers
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-ROWS = 57_049  # of the flights' test set
 RESAMPLES = Sampling().resamples
 CONTRACT = read_contract(Path("."))
 
@@ -35,25 +32,6 @@ def models(n: int, names: int) -> tuple[Any, dict[str, Answers]]:
     logits = {f"model {i}": common + draw.normal(scale=0.5, size=n) for i in range(names)}
     scores = {name: 1 / (1 + np.exp(-x)) for name, x in logits.items()}
     return y, {name: Answers(s, (s >= 0.3).astype(int)) for name, s in scores.items()}
-
-
-def scale(factor: int) -> dict[str, Any]:
-    """Three models and what is always shown. Run in a process of its own, for its peak memory."""
-    y, answers = models(ROWS * factor, 3)
-    metrics = chosen(CONTRACT, (), {})
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    measure(y, answers, metrics, resamples=RESAMPLES)
-    seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "rows": len(y),
-        "metrics": len(metrics),
-        "resamples": RESAMPLES,
-        "seconds": seconds,
-        "before_mb": before / 1024,
-        "peak_mb": after / 1024,
-    }
 
 
 def beside(n: int = 10_000) -> dict[str, Any]:
@@ -109,5 +87,4 @@ def beside(n: int = 10_000) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    job = sys.argv[1]
-    print(json.dumps(beside() if job == "beside" else scale(int(job))))
+    print(json.dumps(beside()))

@@ -87,8 +87,9 @@ class Evidence:
     def train(self) -> pd.DataFrame:
         return read_rows(self.root / TRAIN, self.contract)
 
-    @cached_property
+    @property
     def known_rows(self) -> pd.DataFrame | None:
+        """Read anew each time: kept, they would hold as much memory as the test set."""
         return read_table(self.known) if self.known else None
 
     @cached_property
@@ -112,9 +113,10 @@ class Evidence:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """The rows that are judged on: a review's are the known ones."""
-        if not self.review or self.known_rows is None:
+        known = self.known_rows if self.review else None
+        if known is None:
             return self.test
-        rows = complete(self.known_rows, self.test, list(self.contract.key))
+        rows = complete(known, self.test, list(self.contract.key))
         return labelled(rows, self.contract, "the known test set")
 
     @cached_property

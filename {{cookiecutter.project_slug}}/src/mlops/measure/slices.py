@@ -179,20 +179,20 @@ Words = tuple[str, "list[str] | None"]
 
 def _encoded(
     rows: pd.DataFrame, loss: Floats, half: NDArray[np.bool_], contract: Contract
-) -> tuple[Floats, list[Words]]:
+) -> tuple[NDArray[np.float32], list[Words]]:
     """Numbers as they are; categories in the order of their mean loss in the first half."""
-    columns: list[pd.Series] = []
+    table = np.empty((len(rows), len(contract.features)), np.float32)  # what trees work on
     words: list[Words] = []
-    for name in contract.features:
+    for at, name in enumerate(contract.features):
         if contract.columns[name].type == "string":
             means = pd.Series(loss[half]).groupby(rows[name][half].to_numpy()).mean().sort_values()
-            columns.append(rows[name].map(dict(zip(means.index, range(len(means)), strict=True))))
+            column = rows[name].map(dict(zip(means.index, range(len(means)), strict=True)))
             words.append((name, [str(value) for value in means.index]))
         else:
-            columns.append(pd.to_numeric(rows[name]))
+            column = pd.to_numeric(rows[name])
             words.append((name, None))
-    table = [column.to_numpy(dtype=float, na_value=np.nan) for column in columns]
-    return np.column_stack(table), words
+        table[:, at] = column.to_numpy(dtype=np.float32, na_value=np.nan)
+    return table, words
 
 
 def _paths(tree: Any, words: list[Words]) -> Iterator[tuple[int, str]]:
