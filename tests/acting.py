@@ -32,6 +32,7 @@ STAND_INS = {
     "actions/checkout": "checkout",
     "actions/upload-artifact": "upload-artifact",
     "actions/download-artifact": "download-artifact",
+    "actions/attest": "attest",
     "astral-sh/setup-uv": "setup-uv",
     "aws-actions/configure-aws-credentials": "sign-in",
     "google-github-actions/auth": "sign-in",
@@ -145,7 +146,7 @@ class GitHubActions:
         project = self.project
         project.git("add", "--all")
         project.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
-        project.git("push", "--quiet", "--force", to, "HEAD")
+        project.git("push", "--quiet", "--no-verify", "--force", to, "HEAD")
         return project.git("rev-parse", "HEAD")
 
     def pull_request(
@@ -219,7 +220,7 @@ class GitHubActions:
         if branch != "main":
             self.project.git("checkout", "--quiet", "main")
             self.project.git("merge", "--quiet", "--no-ff", "-m", message, branch)
-            self.project.git("push", "--quiet", "origin", "main")
+            self.project.git("push", "--quiet", "--no-verify", "origin", "main")
         return self.project.git("rev-parse", "HEAD")
 
     def pushed(self, workflow: str = "release.yml", **more: Any) -> Walk:
@@ -238,6 +239,11 @@ class GitHubActions:
             "workflow": f".github/workflows/{workflow}",
         }
         return self.walk(workflow, "workflow_dispatch", payload, self._sha(ref), ref=ref, **more)
+
+    def schedule(self, workflow: str, **more: Any) -> Walk:
+        """It is time for the weekly run."""
+        payload = {"schedule": "17 5 * * 1"}
+        return self.walk(workflow, "schedule", payload, self._sha("main"), **more)
 
     def apply_settings(self) -> None:
         """A maintainer runs `mlops github apply` once; what it sets is in force from then on."""
@@ -267,7 +273,7 @@ class GitHubActions:
         tree, head = self.place / f"registry-{self.run_id}", pull["head"]["ref"]
         self._git(self.place, "clone", "--quiet", "-b", "registry", f"{SERVER}/{SLUG}", str(tree))
         self._git(tree, "merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{head}")
-        self._git(tree, "push", "--quiet", "origin", "HEAD:registry")
+        self._git(tree, "push", "--quiet", "--no-verify", "origin", "HEAD:registry")
         self.hub.commit_pulls[self._sha(head)] = [pull["number"]]
         self.hub.merge(pull["number"], login, self._sha("registry"))
         return pull
@@ -415,7 +421,7 @@ class GitHubActions:
         self._git(tree, "checkout", "--quiet", "main")
         self._git(tree, "fetch", "--quiet", origin, branch)
         self._git(tree, "merge", "--quiet", "--no-ff", "-m", f"Merge {branch}", "FETCH_HEAD")
-        self._git(tree, "push", "--quiet", "--force", "origin", f"HEAD:{into}")
+        self._git(tree, "push", "--quiet", "--no-verify", "--force", "origin", f"HEAD:{into}")
         return self._git(tree, "rev-parse", "HEAD")
 
     def _repository(self) -> dict[str, Any]:

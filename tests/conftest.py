@@ -108,7 +108,7 @@ class Project:
     def commit(self, message: str) -> None:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
-        self.git("push", "--quiet", "origin", "main")
+        self.git("push", "--quiet", "--no-verify", "origin", "main")
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.root / path
@@ -219,7 +219,7 @@ def _trained(baked: Project, shared: Callable[..., Path]) -> Project:
         project = copy(baked, folder)
         project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
         project.git("remote", "add", "origin", str(project.origin))
-        project.git("push", "--quiet", "-u", "origin", "main", "dvc-storage")
+        project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
         project.mlops("run")
         project.commit("Train the first model")
 
@@ -266,7 +266,7 @@ def _staged(_trained: Project, shared: Callable[..., Path]) -> Project:
             project.mlops("register")
             for environment in ("dev", "staging"):
                 project.mlops("promote", version, "--to", environment)
-        project.git("push", "--quiet", "origin", "main")
+        project.git("push", "--quiet", "--no-verify", "origin", "main")
 
     return Project(shared("staged", make) / "late-flights", _trained.venv)
 

@@ -16,13 +16,23 @@ TEXT = {
     *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", ".pre-commit-config.yaml"),
     *("LICENSE", "README.md", "contract.yaml", "dvc.yaml", "gates.yaml", "params.yaml"),
     *("pyproject.toml", "model-types.txt", "data/.gitignore", "data/README.md"),
-    *("docs/github.md", "docs/model-card-words.md"),
+    *("docs/github.md", "docs/model-card-words.md", "SECURITY.md"),
+    *(f"docs/{n}.md" for n in ("security", "threats", "runbook")),
+    *(f"security/{n}" for n in ("waivers.yaml", "secrets.yaml", "signers.txt")),
+    *(f".github/ISSUE_TEMPLATE/{n}.yml" for n in ("config", "feedback", "incident", "problem")),
+    *(".github/dependabot.yml", ".github/pull_request_template.md"),
     *(f".github/{n}" for n in ("CODEOWNERS", "actions/setup/action.yml")),
     *(f".github/{n}.json" for n in ("environments", "pythons")),
     *(f".github/rulesets/main-{n}.json" for n in ("checks", "review")),
     *(f".github/rulesets/{n}.json" for n in ("history", "proposals", "registry", "versions")),
-    *(f".github/workflows/{n}.yml" for n in ("ci", "comment", "model-gate", "promote", "release")),
-    *(f".github/workflows/{n}.yml" for n in ("rollback", "security", "settle", "train")),
+    *(
+        f".github/workflows/{n}.yml"
+        for n in ("ci", "comment", "model-gate", "promote", "release", "train")
+    ),
+    *(
+        f".github/workflows/{n}.yml"
+        for n in ("rollback", "scorecard", "security", "settle", "watch")
+    ),
 }
 MADE = {"uv.lock", "data/raw.dvc"}  # by the hook
 
@@ -113,7 +123,7 @@ def test_no_tracked_file_names_a_package_registry(folder: Path) -> None:
 
 
 def test_machinery_imports_point_downward() -> None:
-    order = ["artefacts", "measure", "gate", "release", "settings", "cli"]
+    order = ["artefacts", "measure", "gate", "release", "security", "settings", "cli"]
     for path in (SOURCE / "src/mlops").rglob("*.py"):
         room = path.relative_to(SOURCE / "src/mlops").parts[0].removesuffix(".py")
         if room not in order:
@@ -130,3 +140,21 @@ def test_team_and_machinery_do_not_import_each_other() -> None:
             assert "late_flights" not in text, path
         else:
             assert not re.search(r"^\s*(from|import) mlops", text, re.M), path
+
+
+def test_every_threat_names_a_guard_and_tests_that_exist() -> None:
+    rows = [
+        line.strip("|\n").split(" | ")
+        for line in (SOURCE / "docs/threats.md").read_text(encoding="utf-8").splitlines()
+        if "::" in line
+    ]
+    assert len(rows) > 25
+    for threat, guard, proof in rows:
+        assert threat.strip()
+        assert guard.strip()
+        named = re.findall(r"`(template: |tests/mlops/)(test_\w+\.py)::(test_\w+)`", proof)
+        assert len(named) == proof.count("`") / 2, proof
+        for where, file, test in named:
+            folder = TEMPLATE / "tests" if "template" in where else SOURCE / "tests/mlops"
+            text = (folder / file).read_text(encoding="utf-8")
+            assert f"\ndef {test}(" in text, f"{file}::{test}"

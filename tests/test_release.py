@@ -139,7 +139,7 @@ def test_damaged_storage_is_refused_and_nothing_changes(
     attacker.git("checkout", "--quiet", "dvc-storage")
     damage(attacker.root / stored(september, "dev", "1.0.1", "model/model.skops"))
     attacker.git("commit", "--quiet", "--no-verify", "-am", "Nothing to see here")
-    attacker.git("push", "--quiet", "origin", "dvc-storage")
+    attacker.git("push", "--quiet", "--no-verify", "origin", "dvc-storage")
 
     before = registry(september)
     done = september.mlops("promote", "1.0.1", "--to", "staging", expect=1)
@@ -154,7 +154,7 @@ def test_a_rollback_verifies_the_files_it_goes_back_to(september: Project) -> No
     attacker.git("checkout", "--quiet", "dvc-storage")
     alter(attacker.root / stored(september, "dev", "1.0.0", "model/model.skops"))
     attacker.git("commit", "--quiet", "--no-verify", "-am", "Nothing to see here")
-    attacker.git("push", "--quiet", "origin", "dvc-storage")
+    attacker.git("push", "--quiet", "--no-verify", "origin", "dvc-storage")
     done = september.mlops("rollback", "dev", expect=1)
     assert "truncated or altered" in done.stderr
     assert september.live()["dev"] == "1.0.1"
@@ -164,7 +164,7 @@ def test_a_rewritten_registry_is_refused(september: Project) -> None:
     attacker = september.clone("attacker")
     attacker.git("checkout", "--quiet", "registry")
     attacker.git("reset", "--quiet", "--hard", "HEAD~1")
-    attacker.git("push", "--quiet", "--force", "origin", "registry")
+    attacker.git("push", "--quiet", "--no-verify", "--force", "origin", "registry")
     done = september.mlops("promote", "1.0.1", "--to", "staging", expect=1)
     assert "was rewritten or removed" in done.stderr
 
@@ -174,7 +174,7 @@ def test_a_rewritten_registry_is_seen_by_a_fresh_clone(september: Project) -> No
     attacker.git("checkout", "--quiet", "registry")
     attacker.git("rm", "--quiet", "versions/1.0.1.yaml")
     attacker.git("commit", "--quiet", "--no-verify", "--amend", "-m", "Clean up")
-    attacker.git("push", "--quiet", "--force", "origin", "registry")
+    attacker.git("push", "--quiet", "--no-verify", "--force", "origin", "registry")
     done = september.clone("fresh").mlops("status", expect=1)
     assert "the branch registry was rewritten" in done.stderr
 
@@ -185,7 +185,7 @@ def test_a_record_edited_by_hand_is_refused(september: Project) -> None:
     path = attacker.root / "versions/1.0.1.yaml"
     path.write_text(path.read_text().replace("only data changed", "only  data changed"))
     attacker.git("commit", "--quiet", "--no-verify", "-am", "Typo")
-    attacker.git("push", "--quiet", "origin", "registry")
+    attacker.git("push", "--quiet", "--no-verify", "origin", "registry")
     done = september.mlops("promote", "1.0.1", "--to", "staging", expect=1)
     assert "is not the one that its tag v1.0.1 was made for" in done.stderr
 

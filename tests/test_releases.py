@@ -92,7 +92,7 @@ def test_before_the_first_model_there_is_nothing_to_release(
 ) -> None:
     project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
     project.git("remote", "add", "origin", str(project.origin))
-    project.git("push", "--quiet", "-u", "origin", "main", "dvc-storage")
+    project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
     with on_github(project, published) as github:
         walk = github.pushed()
         went_well(walk, "register")

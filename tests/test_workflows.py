@@ -18,6 +18,7 @@ SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 BIN = Path(sys.executable).parent
 WORKFLOWS = sorted((SOURCE / ".github/workflows").glob("*.yml"))
 OURS = sorted((TEMPLATE / ".github/workflows").glob("*.yml"))
+JOBS = ("hooks", "secrets", "dependencies")  # of security, for a pull request
 REQUIRED = ("ci", "model-gate", "security")
 
 
@@ -120,6 +121,21 @@ def test_nothing_is_allowed_that_no_job_asked_for(path: Path) -> None:
     for step in [s for job in whole["jobs"].values() for s in job.get("steps", ())]:
         if "actions/checkout" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
+
+
+def test_no_cache_is_shared_with_a_job_that_holds_a_secret_or_judges() -> None:
+    """What the code of a pull request left in a cache would run there."""
+    cached = set()
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            setups = [s for s in job.get("steps", ()) if s.get("uses", "").endswith("/setup")]
+            if any(step.get("with", {}).get("cache") for step in setups):
+                cached.add(f"{path.stem}/{name}")
+                assert job["permissions"] == {"contents": "read"}
+                assert "environment" not in job
+                assert "secrets." not in json.dumps(job)
+    assert cached == {"ci/lint", "ci/test", *(f"security/{n}" for n in JOBS)}
+    assert 'default: "false"' in (SOURCE / ".github/actions/setup/action.yml").read_text()
 
 
 @pytest.mark.parametrize("name", REQUIRED)

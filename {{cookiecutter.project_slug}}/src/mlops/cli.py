@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     rules = add("policy", _policy, "choose thresholds: from history, or from what is live", True)
     rules.add_argument("what", choices=["test", "propose"])
     rules.add_argument("--env", default="dev", help="whose policy (default: dev)")
-    prove = add("prove", _prove, "is dvc.lock honest? builds what is not in storage")
-    prove.add_argument("--base", required=True, metavar="REVISION", help="what it wants to enter")
+    prove = add("prove", _prove, "is dvc.lock honest? with --base, builds what is not stored")
+    prove.add_argument("--base", metavar="REVISION", help="the branch that it wants to enter")
     prove.add_argument("--out", type=Path, default=Path("proof"), help="folder for what is found")
     review = add("review", _review, "judge another checkout by this one's rules", reads=True)
     review.add_argument("candidate", type=Path, help="the checkout that is judged")
@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("env")
     rollback.add_argument("--to", metavar="VERSION", help="an earlier one than the last")
     rollback.add_argument("--reason")
+    rehearse = add("drill", _drill, "rehearse a rollback in a scratch clone, and time it", True)
+    rehearse.add_argument("env", nargs="?", help="default: the last environment")
     smoke = add("smoke", _smoke, "does what is live answer as it did when it was registered?")
     smoke.add_argument("env")
     smoke.add_argument("--roll-back", action="store_true", help="go back if it does not")
@@ -87,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     comment = add("comment", _comment, "write the gate's report under its pull request")
     comment.add_argument("report", type=Path)
     add("deliver", _deliver, "commit what was trained to its branch and start the checks")
+    scan = add("scan", _scan, "look for risks and secrets; what cannot be scanned is a no", True)
+    scan.add_argument("what", choices=["code", "packages", "secrets", "workflows"])
+    scan.add_argument("--history", action="store_true", help="secrets: all that Git ever held")
+    scan.add_argument("--live", metavar="ENV", help="packages: of the version live there")
     add("status", _view, "what is live in each environment", reads=True)
     history = add("history", _view, "every event, or what was live on a day", reads=True)
     history.add_argument("env", nargs="?")
@@ -110,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _enter_project() -> None:
     """Work in the project's root, wherever in it the command was called."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+        os.environ.pop(name, None)  # a hook of Git hands on what is not meant for us
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "contract.yaml").exists():
@@ -180,8 +188,15 @@ def _told(verdict: Any, arguments: Any) -> int:
 
 def _prove(arguments: Any) -> int:
     from mlops.gate.policy import environments
-    from mlops.gate.proof import prove
+    from mlops.gate.proof import disagreements, prove
 
+    if arguments.base is None:
+        if wrong := disagreements(ROOT):
+            raise Refused(
+                f"dvc.lock is not honest: {'; '.join(wrong)}. Run `uv run mlops run` and commit it."
+            )
+        print("Yes: dvc.lock agrees with what is here.")
+        return 0
     out = arguments.where / arguments.out
     proof = prove(ROOT, arguments.base, environments(ROOT)[0], out)
     if not proof.model_touched:
@@ -205,6 +220,20 @@ def _smoke(arguments: Any) -> None:
     from mlops.release.promotion import Release
 
     print(Release(ROOT).smoke(arguments.env, arguments.roll_back))
+
+
+def _drill(arguments: Any) -> None:
+    from dataclasses import asdict
+
+    from mlops.gate.policy import environments
+    from mlops.release.drill import drill
+
+    done = drill(ROOT, arguments.env or environments(ROOT)[-1])
+    if arguments.json:
+        print(json.dumps(asdict(done), indent=2))
+        return
+    _rows([(words, f"{taken:5.1f} s") for words, taken in done.seconds.items()])
+    print(done.sentence)
 
 
 def _release(arguments: Any) -> int:
@@ -250,6 +279,14 @@ def _output(command: str, outcome: Any) -> None:
     said = f"version={version}\n" if command == "register" else f"live={live}\n"
     with open(path, "a", encoding="utf-8") as file:
         file.write(said)
+
+
+def _scan(arguments: Any) -> int:
+    from mlops.security.scan import scan
+
+    report = scan(ROOT, arguments.what, arguments.history, arguments.live)
+    print(report.to_json() if arguments.json else report.to_text(), end="")
+    return report.status
 
 
 def _doctor(arguments: Any) -> int:

@@ -335,6 +335,6 @@ def make_project(
     project.mlops("setup")
     project.mlops("run")
     project.commit("Train")
-    project.mlops("push")
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
+    project.mlops("push")
     return project

@@ -207,17 +207,18 @@ def test_the_token_is_given_to_git_for_one_command(
     monkeypatch.setenv("GITHUB_ACTOR", "octocat")
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_token")
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
-    hook = trained.root / ".git/hooks/pre-push"
-    hook.write_text(
-        f"#!/bin/sh\ngit config http.https://github.com/.extraheader > {trained.root}/h"
+    there = trained.root / "receive-pack"
+    there.write_text(
+        f'#!/bin/sh\nenv | grep ^GIT_CONFIG_VALUE > {trained.root}/h\nexec git receive-pack "$@"\n'
     )
-    hook.chmod(0o755)
-    git = Git(trained.root)
+    there.chmod(0o755)
+    trained.git("config", "remote.origin.receivepack", str(there))
+    git, before = Git(trained.root), dict(os.environ)
     git("commit", "--quiet", "--allow-empty", "--no-verify", "-m", "Try")
     git("push", "--quiet", "origin", "HEAD")
-    assert (trained.root / "h").read_text().startswith("AUTHORIZATION: basic eC1hY2")
+    assert dict(os.environ) == before
+    assert (trained.root / "h").read_text().count("=AUTHORIZATION: basic eC1hY2") == 1
     assert "extraheader" not in (trained.root / ".git/config").read_text()
     assert trained.git("log", "-1", "--format=%an %ce") == (
         "octocat octocat@users.noreply.github.com"
     )
-    assert "GIT_CONFIG_COUNT" not in os.environ

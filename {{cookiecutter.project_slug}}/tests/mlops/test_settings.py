@@ -12,6 +12,7 @@ import pytest
 from hub import Hub
 from parcels import Project
 
+from mlops.artefacts.signing import sign, signers
 from mlops.settings.wanted import owners
 
 GITHUB = Path(__file__).parents[2] / ".github"
@@ -48,7 +49,7 @@ def test_a_dry_run_tells_and_changes_nothing(guarded: Project, hub: Hub) -> None
 
 
 def test_applying_twice_changes_nothing_more(guarded: Project, hub: Hub) -> None:
-    assert len(apply(guarded)["changed"]) == 14
+    assert len(apply(guarded)["changed"]) == 15
     before = len(writes(hub))
     assert apply(guarded) == {"changed": [], "could not": []}
     assert len(writes(hub)) == before
@@ -78,6 +79,21 @@ def test_the_key_is_sealed_for_each_environment(guarded: Project, hub: Hub) -> N
         private = SealedBox(hub.box).decrypt(sealed).decode()
         assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
     assert "REGISTRY_KEY" not in hub.secrets[""]
+
+
+def test_the_key_that_signs_is_made_and_its_public_half_is_there_to_commit(
+    guarded: Project, hub: Hub
+) -> None:
+    from nacl.public import SealedBox
+
+    told = apply(guarded)["changed"][-1]
+    assert told.endswith("as secret SIGNING_KEY of dev; commit security/signers.txt")
+    private = SealedBox(hub.box).decrypt(b64decode(hub.secrets["dev"]["SIGNING_KEY"])).decode()
+    assert len(signers(guarded.root)) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNING_KEY", private)
+        assert sign(guarded.root, {"a": 1}) is not None
+    assert "SIGNING_KEY" not in hub.secrets["production"]
 
 
 def test_what_was_changed_by_hand_is_changed_back(guarded: Project, hub: Hub) -> None:

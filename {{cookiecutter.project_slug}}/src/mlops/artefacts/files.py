@@ -30,8 +30,7 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
 def parse_yaml(text: str, name: str) -> dict[str, Any]:
     """The mapping that a YAML text holds; `name` is what an error calls it."""
     try:
-        # A safe loader, as _Strict derives from one.
-        value = yaml.load(text, Loader=_Strict)  # noqa: S506 # nosec B506
+        value = _Strict(text).get_single_data()
     except yaml.YAMLError as error:
         raise Refused(f"{name} is not valid YAML ({error}). Correct it and run again.") from None
     if not isinstance(value, dict):

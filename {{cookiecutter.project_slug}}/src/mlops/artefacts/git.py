@@ -2,7 +2,7 @@
 
 import base64
 import os
-import subprocess  # nosec B404
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 from mlops.errors import Refused, Undecided
 
 REMOTE = "origin"
+
+ASKING = ("clone", "fetch", "ls-remote", "push")  # of origin
 
 
 class GitError(Undecided):
@@ -33,8 +35,10 @@ class Git:
         self, *args: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
     ) -> bytes:
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        signed = _identity() | (_token() if args[0] in ("fetch", "push") else {})
-        done = subprocess.run(  # nosec B603 B607
+        if args[0] == "push":  # no hook of the user's: one of them calls us
+            args = ("push", "--no-verify", *args[1:])
+        signed = _identity() | (_token() if args[0] in ASKING else {})
+        done = subprocess.run(
             ["git", *args],
             cwd=self.root,
             input=data,

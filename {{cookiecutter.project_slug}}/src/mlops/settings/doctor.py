@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlops.artefacts.github import GitHub, Missing
-from mlops.artefacts.keys import SECRET
+from mlops.artefacts.keys import KEY
+from mlops.artefacts.signing import KEY as SIGNING
+from mlops.artefacts.signing import SIGNERS, signers
 from mlops.errors import Refused, Undecided
 from mlops.gate import policy
 from mlops.release.approval import doubt
@@ -22,7 +24,7 @@ from mlops.settings import wanted
 
 State = Literal["good", "note", "bad"]
 CHECKS = ("ci", "model-gate", "security")
-GUARDED = ("/.github/", "/gates.yaml", "/src/mlops/", "/model-types.txt", "/data/")
+GUARDED = ("/.github/", "/gates.yaml", "/src/mlops/", "/model-types.txt", "/security/", "/data/")
 _USES = re.compile(r"uses:\s*([\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(\S+)(?:\s*#\s*(\S+))?")
 
 
@@ -39,6 +41,7 @@ def examine(root: Path) -> list[Row]:
     """All that can be said; a question that fails is an answer too."""
     github = GitHub.of(root)
     rows = [*_answer("policy", lambda: _policy(root)), *_answer("owners", lambda: _owners(root))]
+    rows += _answer("protection", lambda: _protection(root))
     rows += _answer("pins", lambda: _pins(root, github))
     if github is None:
         words = "origin is no GitHub repository: whoever can push can promote"
@@ -81,6 +84,22 @@ def _policy(root: Path) -> Iterator[Row]:
     if not policy.read_policy(root, policy.environments(root)[-1]).approval:
         last = policy.environments(root)[-1]
         yield Row("bad", f"approval of {last}", f"gates.yaml lets {last} be entered unapproved")
+
+
+def _protection(root: Path) -> Iterator[Row]:
+    """Whether versions are signed, and whether the last environment asks for it."""
+    last, keys = policy.environments(root)[-1], len(signers(root))
+    demanded = policy.read_policy(root, last).protection
+    if demanded:
+        words = f"{last} demands of every version: {', '.join(demanded)}"
+        missing = "signature" in demanded and not keys
+        yield Row("bad" if missing else "good", "protection", words)
+    else:
+        words = f"{last} demands no signature (`protection` in gates.yaml)"
+        yield Row("note", "protection", words)
+    words = f"{keys} keys may sign versions" if keys else "no key signs versions: "
+    words += "" if keys else "`mlops github apply --yes` makes one"
+    yield Row("good" if keys else "note", str(SIGNERS), words)
 
 
 def _owners(root: Path) -> Iterator[Row]:
@@ -195,10 +214,10 @@ def _environments(root: Path, github: GitHub) -> Iterator[Row]:
 
 def _secrets(root: Path, github: GitHub) -> Iterator[Row]:
     common = {secret["name"] for secret in github.every("actions/secrets", "secrets")}
-    if SECRET in common:
-        words = f"{SECRET} is a secret of the repository: every job holds it; make it one of "
+    for name in sorted(common & {KEY, SIGNING}):
+        words = f"{name} is a secret of the repository: every job holds it; make it one of "
         yield Row("bad", "secrets", words + "the environments with `mlops github apply --yes`")
-    for name in sorted(common - {SECRET, "STORAGE_KEY"}):
+    for name in sorted(common - {KEY, SIGNING, "STORAGE_KEY"}):
         yield Row("note", "secrets", f"{name} is a secret of the repository: every job holds it")
     lacking = []
     for name in policy.environments(root):
@@ -206,13 +225,13 @@ def _secrets(root: Path, github: GitHub) -> Iterator[Row]:
             held = github.every(f"environments/{name}/secrets", "secrets")
         except Missing:
             held = []
-        if SECRET not in {secret["name"] for secret in held}:
+        if KEY not in {secret["name"] for secret in held}:
             lacking.append(name)
     if lacking:
-        words = f"{', '.join(lacking)} hold no {SECRET}, so nothing can be promoted there once "
+        words = f"{', '.join(lacking)} hold no {KEY}, so nothing can be promoted there once "
         yield Row("bad", "secrets", words + "the registry is closed: `mlops github apply --yes`")
     else:
-        yield Row("good", "secrets", f"every environment holds its {SECRET}")
+        yield Row("good", "secrets", f"every environment holds its {KEY}")
 
 
 def _token(github: GitHub) -> Iterator[Row]:

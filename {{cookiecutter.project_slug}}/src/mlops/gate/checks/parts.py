@@ -150,9 +150,8 @@ def _loss(
 ) -> NDArray[np.float64]:
     """The candidate's loss a row: log loss, or the squared error of a number."""
     name = "log_loss" if contract.classes else "root_mean_squared_error"
-    metric = next(metric for metric in metrics if metric.name == name)
-    assert metric.losses is not None  # nosec B101
-    return metric.losses(truth, answers[CANDIDATE])
+    losses = next(m.losses for m in metrics if m.name == name and m.losses)
+    return losses(truth, answers[CANDIDATE])
 
 
 def _judged(
