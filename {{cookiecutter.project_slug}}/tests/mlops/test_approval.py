@@ -147,7 +147,7 @@ SLIPPED: dict[str, tuple[dict[str, Any], str]] = {
         "its run 5 is one of ci.yml, which does not roll back",
     ),
     "a rollback to what never was there": (
-        {"action": "roll back", "run": f"{RUN}8", "version": "1.1.0"},
+        {"action": "roll back", "run": f"{RUN}8", "version": "1.1.0", "previous": "1.0.0"},
         "it was never promoted there",
     ),
 }
@@ -178,7 +178,7 @@ def test_an_approved_run_counts_once(runs: Runs) -> None:
     runs.promote("1.1.0")
     record = runs.project.record("1.0.0")
     model = next(f["sha256"] for f in record["files"] if f["path"] == "model/model.skops")
-    runs.slip_in(version="1.0.0", model=model, since="2026-02-02T00:00:00+00:00")
+    runs.slip_in(version="1.0.0", previous="1.1.0", model=model, since="2026-02-02T00:00:00+00:00")
     runs.start(3, approved_by="ada")
     said = runs.promote("1.1.0", expect=1)
     assert "its run 2 stands in 2 records" in said.err

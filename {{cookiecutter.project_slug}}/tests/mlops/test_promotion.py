@@ -419,13 +419,13 @@ def during_the_push(project: Project, *words: str) -> Project:
     """A colleague's command runs while the project's next push to the registry is under way."""
     other = project.clone()
     other.mlops("status")
-    hook = project.root / ".git/hooks/pre-push"
+    hook = project.origin / "hooks/pre-receive"
     command = " ".join([sys.executable, "-m", "mlops", *words])
     hook.write_text(
         "#!/bin/sh\n"
         "grep -q refs/heads/registry || exit 0\n"
         f"rm '{hook}'\n"
-        "unset GIT_DIR GIT_INDEX_FILE\n"
+        "unset $(git rev-parse --local-env-vars) GIT_QUARANTINE_PATH\n"
         f"cd '{other.root}' && {command} >&2\n"
     )
     hook.chmod(0o755)

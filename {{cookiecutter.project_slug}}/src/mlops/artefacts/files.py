@@ -11,6 +11,8 @@ import yaml
 from mlops.errors import Refused
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LONGEST = 20_000_000  # bytes of any text that is read
+_DEEPEST = 50  # collections within collections
 
 
 class _Strict(_Loader):  # type: ignore[misc, valid-type]
@@ -28,14 +30,34 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
 
 
 def parse_yaml(text: str, name: str) -> dict[str, Any]:
-    """The mapping that a YAML text holds; `name` is what an error calls it."""
+    """The mapping that a YAML text holds; `name` is what an error calls it.
+
+    Raises Refused for what is no plain data: a key given twice, a tag, an alias (a few lines of
+    them unfold to gigabytes), a value that is no value.
+    """
     try:
+        _refuse_tricks(text)
         value = _Strict(text).get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise Refused(f"{name} is not valid YAML ({error}). Correct it and run again.") from None
     if not isinstance(value, dict):
         raise Refused(f"{name} must be a mapping of keys to values. Correct it and run again.")
     return value
+
+
+def _refuse_tricks(text: str) -> None:
+    """Aliases and depth, before anything is built: only a text that has many brackets or an `&`."""
+    if "&" not in text and text.count("[") + text.count("{") + text.count("- -") < _DEEPEST:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        line = event.start_mark.line + 1  # type: ignore[union-attr]
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {line}: an alias; write out what it stands for")
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"line {line}: more than {_DEEPEST} collections in each other")
 
 
 def line_of(text: str, keys: Sequence[str | int]) -> int | None:
@@ -56,8 +78,10 @@ def line_of(text: str, keys: Sequence[str | int]) -> int | None:
 
 def read_text(path: Path) -> str:
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= _LONGEST):
+            raise OSError("no file of text")
         return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise Refused(
             f"{path} cannot be read ({type(error).__name__}), and nothing is decided without it. "
             "Run `uv run mlops run`, or restore it with Git."

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -14,7 +15,9 @@ MODEL = "model/model.skops"
 BASELINE = "model/baseline.skops"
 ALLOWED_TYPES = Path(__file__).with_name("model_types.txt")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
-_MOST_BYTES = 2_000_000_000  # unpacked; a larger file is taken for a zip bomb
+_MOST_BYTES = 2_000_000_000  # of a model file; nothing in it is packed, so also in memory
+
+_MEMBER = re.compile(r"[\w.-]+")
 
 _FORMATS = {
     b"\x80": "a Python pickle",
@@ -106,10 +109,11 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise Refused(f"{path} is missing. Run `uv run mlops run` to make it.") from None
+    if not path.exists():
+        raise Refused(f"{path} is missing. Run `uv run mlops run` to make it.")
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        raise Refused(f"{path} is no file of at most 2 GB and is not opened.")
+    content = path.read_bytes()
     for magic, name in _FORMATS.items():
         if content.startswith(magic):
             raise Refused(
@@ -117,18 +121,33 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
                 "is not opened. Save the model with skops: see train.py."
             )
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(item.file_size for item in archive.infolist()) > _MOST_BYTES:
-                raise Refused(f"{path} unpacks to more than 2 GB and is not opened.")
-            members = {name: archive.read(name) for name in archive.namelist()}
+        members = _members(content)
         schema = json.loads(members["schema.json"])
         for node in _nodes(schema):
             members[node.get("file", "schema.json")]  # every file that it names must be there
         return content, schema, members
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, RecursionError) as error:
         raise Refused(
             f"{path} is not a whole skops file ({error}). Run `uv run mlops run` to make it again."
         ) from None
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    """The members of a skops file. skops packs none, so a packed one is taken for a bomb."""
+    members: dict[str, bytes] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for item in archive.infolist():
+            if item.filename in members or not _MEMBER.fullmatch(item.filename):
+                raise ValueError(f"a member named {item.filename!r}")
+            if item.compress_type != zipfile.ZIP_STORED or item.flag_bits & 1:
+                raise ValueError(f"{item.filename} is packed")
+            body = archive.read(item)
+            if body.startswith(b"PK\x03\x04"):  # a sparse matrix, which NumPy packs
+                with zipfile.ZipFile(io.BytesIO(body)) as inner:
+                    if sum(part.file_size for part in inner.infolist()) > _MOST_BYTES:
+                        raise ValueError(f"{item.filename} unpacks to more than 2 GB")
+            members[item.filename] = body
+    return members
 
 
 def _nodes(value: Any) -> list[dict[str, Any]]:

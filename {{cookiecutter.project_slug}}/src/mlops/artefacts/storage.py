@@ -104,6 +104,7 @@ class Storage:
         if not self.embedded:
             return
         self.attach()
+        self._refuse_links(BRANCH)
         # What a killed process may have left: we are alone, so nobody else holds it.
         lock = self.tree.root / self.tree("rev-parse", "--git-path", "index.lock")
         lock.unlink(missing_ok=True)
@@ -115,6 +116,7 @@ class Storage:
             self.git.fetch(REFSPEC)
         theirs = self.git.sha(REMOTE_BRANCH)
         if theirs and not self.git.ok("merge-base", "--is-ancestor", theirs, BRANCH):
+            self._refuse_links(theirs)
             try:
                 self.tree("rebase", "--quiet", theirs)
             except GitError as error:
@@ -123,6 +125,15 @@ class Storage:
                     f"The storage branch here and on origin have grown apart ({error}). Look at "
                     f"`git log {BRANCH} {REMOTE_BRANCH}`; nothing was changed."
                 ) from None
+
+    def _refuse_links(self, commit: str) -> None:
+        """A link would be read, or written through, as if what it points to were stored."""
+        listed = self.git("ls-tree", "-r", commit).splitlines()
+        if links := [line.split("\t")[1] for line in listed if line.startswith("120000")]:
+            raise Refused(
+                f"The storage branch holds symbolic links, which no command writes: {links[0]}. "
+                f"Find out who did it with `git log {BRANCH} {REMOTE_BRANCH}`, and remove them."
+            )
 
     def publish(self) -> None:
         """Send what is new in the embedded storage to origin, so that a clone can be used."""
@@ -133,12 +144,9 @@ class Storage:
             if not self.git.has_remote() or self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
                 return
             if not self.git.sha(REMOTE_BRANCH) and not self.git("ls-remote", "--heads", REMOTE):
-                if os.environ.get("PRE_COMMIT"):  # the push that called us is the first
-                    return
-                raise Refused(
-                    "origin is empty, and the first branch that it gets becomes its default one. "
-                    "Run `git push -u origin main dvc-storage`, then this again."
-                )
+                # The first branch that it gets becomes its default one.
+                print(f"origin is empty: `git push -u origin main {BRANCH}`", file=sys.stderr)
+                return
             if self.git.ok("push", "--quiet", REMOTE, f"{BRANCH}:refs/heads/{BRANCH}"):
                 self.git("update-ref", REMOTE_BRANCH, BRANCH)
                 return
@@ -181,29 +189,29 @@ class Storage:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with odb.fs.open(odb.oid_to_path(file.md5), "rb") as source:
-                    content = source.read()
+                source = odb.fs.open(odb.oid_to_path(file.md5), "rb")
             except FileNotFoundError:
                 raise Refused(
                     f"{file.path} ({file.md5}) is missing from the storage of {environment}, so "
                     "the version is not whole. Restore the storage, or promote the version into "
                     f"{environment} again."
                 ) from None
-            sha256 = hashlib.sha256(content).hexdigest()
-            if file.sha256 is None:
-                if hashlib.md5(content, usedforsecurity=False).hexdigest() != file.md5:
-                    raise Refused(
-                        f"{file.path} in the storage of {environment} is not the file that its "
-                        f"name {file.md5} says. Restore the storage from a good copy."
-                    )
-            elif sha256 != file.sha256:
+            with source, target.open("wb") as copy:
+                size, sha256, md5 = _copied(source, copy, file.size if file.sha256 else None)
+            if file.sha256 is None and md5 != file.md5:
+                target.unlink()
+                raise Refused(
+                    f"{file.path} in the storage of {environment} is not the file that its "
+                    f"name {file.md5} says. Restore the storage from a good copy."
+                )
+            if file.sha256 not in (None, sha256):
+                target.unlink()
                 raise Refused(
                     f"{file.path} in the storage of {environment} is not what was registered: "
-                    f"{len(content)} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
+                    f"{size} bytes, sha256 {sha256[:12]}, where {file.size} bytes, "
                     f"{file.sha256[:12]} were. It was truncated or altered. Find the change with "
                     f"`git log {BRANCH}` and restore the file from a good copy."
                 )
-            target.write_bytes(content)
 
     def verify(self, files: Iterable[StoredFile], environment: str) -> None:
         """Refuse unless the environment's storage holds exactly these bytes."""
@@ -268,6 +276,17 @@ class Storage:
             for oid in oids:
                 new.add(old.oid_to_path(oid), old.fs, oid)
             print(f"{environment}: {len(oids)} objects moved to {new.path}", file=sys.stderr)
+
+
+def _copied(source: Any, target: Any, size: int | None) -> tuple[int, str, str]:
+    """Copy in blocks; (bytes, sha256, md5) of them. Ends after `size` bytes and a block."""
+    sha256, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while (size is None or done <= size) and (block := source.read(1 << 20)):
+        target.write(block)
+        sha256.update(block)
+        md5.update(block)
+        done += len(block)
+    return done, sha256.hexdigest(), md5.hexdigest()
 
 
 def dvc(*args: str) -> int:

@@ -13,12 +13,13 @@ from pydantic import Field
 from mlops.artefacts.contract import Contract, Strict
 from mlops.artefacts.lock import TEST, TRAIN, Lock
 from mlops.artefacts.model import BASELINE, MODEL, Model, load_model
+from mlops.artefacts.tables import read_parquet
 from mlops.measure.change import Change, compare_training
 from mlops.measure.holdout import Holdout, compare, complete
 from mlops.measure.leakage import Leakage, find_leakage
 from mlops.measure.metrics import Metric, Own, chosen
 from mlops.measure.resample import Measured, measure
-from mlops.measure.scoring import Answers, answer, labelled, read_rows, read_table, told_answers
+from mlops.measure.scoring import Answers, answer, labelled, read_rows, told_answers
 from mlops.measure.scoring import truth as truth_of
 from mlops.measure.slices import by_slice, groups_of
 
@@ -90,17 +91,17 @@ class Evidence:
     @property
     def known_rows(self) -> pd.DataFrame | None:
         """Read anew each time: kept, they would hold as much memory as the test set."""
-        return read_table(self.known) if self.known else None
+        return read_parquet(self.known) if self.known else None
 
     @cached_property
     def champion_train(self) -> pd.DataFrame | None:
         champion = self.champion
-        return read_table(champion.train) if champion and champion.train else None
+        return read_parquet(champion.train) if champion and champion.train else None
 
     @cached_property
     def holdout(self) -> Holdout:
         key = list(self.contract.key)
-        return compare(self.known_rows, self.test, read_table(self.root / TRAIN), key)
+        return compare(self.known_rows, self.test, read_parquet(self.root / TRAIN), key)
 
     @cached_property
     def champion_saw(self) -> int:

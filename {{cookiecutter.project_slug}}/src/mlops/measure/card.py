@@ -16,6 +16,7 @@ from mlops.artefacts.contract import Contract, read_contract
 from mlops.artefacts.files import digest, read_text, write_whole
 from mlops.artefacts.lock import TEST, TRAIN
 from mlops.artefacts.model import MODEL
+from mlops.artefacts.tables import read_parquet
 from mlops.measure.evaluate import METRICS_FILE, PREDICTIONS
 from mlops.measure.metrics import SHOWN, metrics_of
 from mlops.measure.scoring import Floats
@@ -29,7 +30,7 @@ COLOURS = {"candidate": "#1f5fa8", "baseline": "#b0762a"}
 def card(root: Path) -> None:
     """Write reports/model-card.md and reports/plots/*.svg."""
     report = json.loads(read_text(root / METRICS_FILE))
-    predictions = pd.read_parquet(root / PREDICTIONS)
+    predictions = read_parquet(root / PREDICTIONS)
     _plots(predictions, read_contract(root), root / PLOTS)
     write_whole(root / CARD, _text(root, report))
 
@@ -97,7 +98,7 @@ def _text(root: Path, report: dict[str, Any]) -> str:
 def _extent(path: Path, contract: Contract) -> str:
     """How many rows a file has and, if the contract names a time, from when to when."""
     time = contract.time
-    rows = pd.read_parquet(path, columns=[time or contract.key[0]])
+    rows = read_parquet(path, columns=[time or contract.key[0]])
     said = f"{len(rows):,} rows"
     if time:
         first, last = rows[time].min(), rows[time].max()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mlops.artefacts.contract import Contract, read_contract, violations
 from mlops.artefacts.files import write_whole
+from mlops.artefacts.tables import read_parquet
 from mlops.errors import Refused
 
 RAW = "data/raw"
@@ -17,7 +18,7 @@ REPORT = "reports/data.json"
 def check(root: Path) -> None:
     """Refuse raw data that breaks the contract, with a table; else write reports/data.json."""
     contract = read_contract(root)
-    tables = {path.name: _read(path) for path in sorted((root / RAW).glob("*.parquet"))}
+    tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
     if not tables:
         raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
     faults = [violations(contract, rows).assign(file=name) for name, rows in tables.items()]
@@ -50,13 +51,6 @@ def _target(values: pd.Series, contract: Contract) -> dict[str, Any]:
         return {f"share {name}": {c: round(float(shares.get(c, 0)), 4) for c in contract.classes}}
     word = "share" if contract.classes else "mean"
     return {f"{word} {name}": round(float(values.mean()), 4)}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} is no readable Parquet file ({error}); nothing runs.") from None
 
 
 def _twice(key: list[str], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

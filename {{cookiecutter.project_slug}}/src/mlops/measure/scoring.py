@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlops.artefacts.contract import Contract
 from mlops.artefacts.lock import TEST
 from mlops.artefacts.model import BASELINE, MODEL, Model, load_model
+from mlops.artefacts.tables import read_parquet
 from mlops.errors import Refused
 
 Floats = NDArray[np.float64]
@@ -37,16 +38,9 @@ class Answers:
         return Answers(self.scores[rows], self.labels[rows])
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} is no readable Parquet file ({error}). Run `mlops run`.") from None
-
-
 def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
     """Labelled rows with at least the contract's features and target."""
-    return labelled(read_table(path), contract, str(path))
+    return labelled(read_parquet(path), contract, str(path))
 
 
 def labelled(rows: pd.DataFrame, contract: Contract, name: str) -> pd.DataFrame:
@@ -135,7 +129,7 @@ def told_answers(
 ) -> dict[str, Answers]:
     """Answers for the rows, by model, from a table that `score` made elsewhere."""
     key = list(contract.key)
-    table = read_table(path)
+    table = read_parquet(path)
     columns = [column for name in names for column in _columns(name, contract)]
     if absent := [column for column in (*key, *columns) if column not in table]:
         raise Refused(f"The table of predictions lacks the columns {', '.join(absent)}.")

@@ -176,7 +176,10 @@ class Registry:
         return record if isinstance(record, kind) else None
 
     def version(self, version: str) -> VersionRecord:
-        """The record of a version, checked against its tag and, if it is signed, its signature."""
+        """The record of a version, if it is the one that was first written and its tag names.
+
+        A signature that it has is verified. Raises Refused otherwise.
+        """
         order(version)
         path = f"versions/{version}.yaml"
         record = self._find(path, VersionRecord)
@@ -192,6 +195,12 @@ class Registry:
             raise Refused(
                 f"The record of {version} is not the one that its tag v{version} was made for: one "
                 f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
+            )
+        if len(blobs := self._blobs(path)) > 1 and blobs[-1] != blobs[0]:
+            raise Refused(
+                f"There were two versions {version}: its record was written over, and so was its "
+                f"tag. Neither is trusted. `git log -p {TIP} -- {path}` shows both; restore the "
+                "first one and its tag."
             )
         if record.signature is not None:
             verify(self.git.root, record.statement, record.signature, f"Version {version}")
@@ -214,7 +223,28 @@ class Registry:
         return None
 
     def live(self, environment: str) -> EnvironmentRecord | None:
-        return self._find(f"environments/{environment}.yaml", EnvironmentRecord)
+        """What is live. Raises Refused if an old record was put back, or one does not follow."""
+        path = f"environments/{environment}.yaml"
+        record = self._find(path, EnvironmentRecord)
+        if record is None:
+            return None
+        blobs = self._blobs(path)
+        told = list(dict.fromkeys(blobs))  # each record when it first came
+        others = map(self._version_in, reversed(told[:-1]))
+        before = next((version for version in others if version != record.version), None)
+        why = ""
+        if blobs[-1] != told[-1]:
+            why = "it was written once before, and newer ones came after it"
+        elif record.previous != before:
+            why = f"it says that {record.previous or 'nothing'} was live before, where "
+            why += f"{before or 'nothing'} was"
+        if why:
+            raise Refused(
+                f"The record of what is live in {environment} was put there by no command: {why}. "
+                f"Nothing is decided on it. Find out who did it with `git log -p {TIP} -- {path}`, "
+                "and revert that commit on the branch registry."
+            )
+        return record
 
     def retirement(self, version: str) -> RetirementRecord | None:
         return self._find(f"retired/{version}.yaml", RetirementRecord)
@@ -231,6 +261,16 @@ class Registry:
         commits = (commit for commit, _ in places)
         pairs = zip(commits, records, strict=True)
         return [(c, record) for c, record in pairs if isinstance(record, EnvironmentRecord)]
+
+    def _blobs(self, path: str) -> list[str]:
+        """What a file of the registry held, oldest first, as Git names it."""
+        words = ("log", "--reverse", "--topo-order", "--raw", "--no-abbrev", "--format=")
+        lines = self.git(*words, self.tip or "", "--", path).splitlines()
+        return [line.split()[3] for line in lines if line.startswith(":")]
+
+    def _version_in(self, blob: str) -> str | None:
+        (text,) = self.git.blobs([blob])
+        return parse_yaml(text or "", "registry").get("version")
 
     def _places(self, path: str) -> list[tuple[str, str]]:
         """Commit and path of every event, oldest first; with a path, of that file."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mlops.artefacts.git import Git
 from mlops.artefacts.github import GitHub, Missing
 from mlops.artefacts.keys import KEY
 from mlops.artefacts.signing import KEY as SIGNING
@@ -18,6 +19,7 @@ from mlops.artefacts.signing import SIGNERS, signers
 from mlops.errors import Refused, Undecided
 from mlops.gate import policy
 from mlops.release.approval import doubt
+from mlops.release.promotion import Release
 from mlops.release.publication import PROPOSALS
 from mlops.release.registry import BRANCH, Registry
 from mlops.settings import wanted
@@ -43,6 +45,8 @@ def examine(root: Path) -> list[Row]:
     rows = [*_answer("policy", lambda: _policy(root)), *_answer("owners", lambda: _owners(root))]
     rows += _answer("protection", lambda: _protection(root))
     rows += _answer("pins", lambda: _pins(root, github))
+    if Git(root).has_remote():
+        rows += _answer("registry", lambda: _records(root))
     if github is None:
         words = "origin is no GitHub repository: whoever can push can promote"
         return [*rows, Row("bad", "GitHub", words)]
@@ -131,6 +135,37 @@ def _pins(root: Path, github: GitHub | None) -> Iterator[Row]:
         if newest and version and str(newest["tag_name"]) != version:
             words = f"{name} is {version}, the newest is {newest['tag_name']}"
             yield Row("note", "pins", f"stale: {words}")
+
+
+def _records(root: Path) -> Iterator[Row]:
+    """Whether the registry holds together, and the storage has what is live, byte for byte."""
+    release = Release(root)
+    with release.git.alone():
+        registry = release.fetched()
+        whole = 0
+        for version in registry.versions:
+            try:
+                registry.version(version)
+                whole += 1
+            except Refused as error:
+                yield Row("bad", f"version {version}", str(error))
+        if whole:
+            yield Row("good", "registry", f"{whole} versions are as they were registered")
+        for name in release.order:
+            try:
+                if (live := registry.live(name)) is None:
+                    continue
+                record = registry.version(live.version)
+                if live.model != record.model:
+                    words = f"its record names another model than that of {live.version}"
+                    yield Row("bad", f"live in {name}", words)
+                release.storage.verify(record.stored, name)
+                words = f"{live.version}: {len(record.files)} files are whole"
+                yield Row("good", f"live in {name}", words)
+            except Undecided:
+                raise
+            except Refused as error:
+                yield Row("bad", f"live in {name}", str(error))
 
 
 def _default_branch(github: GitHub, branch: str) -> Iterator[Row]:
