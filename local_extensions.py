@@ -14,7 +14,8 @@ def quoted(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Text that Markdown shows as typed: what it would take for markup is escaped."""
-    return re.sub(r"([\\`*_\[\]<>#|&~!$@]|:(?=\w+:))", r"\\\1", text)
+    text = re.sub(r"([\\`*_\[\]<>#|&~!$@]|:(?=\w+:))", r"\\\1", text)
+    return re.sub(r"^(\d{0,9})([-+=.)])", r"\1\\\2", text)  # a list, a rule, an underline
 
 
 class Escapes(Extension):

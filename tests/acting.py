@@ -410,6 +410,8 @@ class GitHubActions:
             used |= set(re.findall(r"uses: ([\w.-]+/[\w.-]+)@(\w+)", path.read_text()))
         words = []
         for name, sha in sorted(used):
+            if name not in STAND_INS:  # of a workflow that is not walked
+                continue
             words += ["--local-repository", f"{name}@{sha}={ACTIONS / STAND_INS[name]}"]
         return words
 

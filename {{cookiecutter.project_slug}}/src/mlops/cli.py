@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("what", choices=["code", "packages", "secrets", "workflows"])
     scan.add_argument("--history", action="store_true", help="secrets: all that Git ever held")
     scan.add_argument("--live", metavar="ENV", help="packages: of the version live there")
+    bom = add("bom", _bom, "bill of materials (CycloneDX): of the locked packages, or a version")
+    bom.add_argument("version", nargs="?")
     add("status", _view, "what is live in each environment", reads=True)
     history = add("history", _view, "every event, or what was live on a day", reads=True)
     history.add_argument("env", nargs="?")
@@ -234,6 +236,14 @@ def _drill(arguments: Any) -> None:
         return
     _rows([(words, f"{taken:5.1f} s") for words, taken in done.seconds.items()])
     print(done.sentence)
+
+
+def _bom(arguments: Any) -> None:
+    from mlops.release.bom import environment_bom, version_bom
+
+    version = arguments.version
+    bom = version_bom(ROOT, version) if version else environment_bom(ROOT)
+    print(json.dumps(bom, indent=2, ensure_ascii=False))
 
 
 def _release(arguments: Any) -> int:

@@ -107,7 +107,7 @@ def judge(
         champion=evidence.champion.version if evidence.champion else None,
         answers=answers,
         metrics=metrics,
-        slices=_slices(evidence) if evidence.review else {},
+        slices=_slices(evidence) if evidence.review or evidence.sliced else {},
         notes=(*notes, *_warnings(answers, policy)),
         power=power,
     )

@@ -149,7 +149,7 @@ class Release:
             new,
         )
         _step(f"2/5 ask the gate of {self.order[0]}")
-        verdict = self._judge(registry, self.order[0], self.root, new, version)
+        verdict = self._judge(registry, self.order[0], self.root, new, version=version, sliced=True)
         if verdict.status:
             return Outcome(version, f"Not registered. {verdict.sentence}", False, verdict)
         _step("3/5 store data and models")
@@ -171,6 +171,7 @@ class Release:
             metrics=verdict.metrics,
             verdict=verdict.summary,
             golden=golden(self.root, parse_contract(new.contract)),
+            slices=verdict.slices,
         )
         record = replace(record, signature=sign(self.root, record.statement))
         registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
@@ -203,7 +204,7 @@ class Release:
             protection = vouched(self.root, rules, record, folder / MODEL)
             _step(f"3/6 ask the gate of {environment}")
             source = self._source(record)
-            verdict = self._judge(registry, environment, folder, source, version)
+            verdict = self._judge(registry, environment, folder, source, version=version)
             if verdict.status:
                 message = f"{version} was not promoted. {verdict.sentence}"
                 return Outcome(version, message, False, verdict)
@@ -336,14 +337,14 @@ class Release:
         environment: str,
         files: Path,
         source: Source,
-        version: str | None = None,
+        **more: Any,
     ) -> Verdict:
         """Ask the gate about the model in `files`, against what is live in the environment."""
         rules = policy.read_policy(self.root, environment)
         with tempfile.TemporaryDirectory() as name:
             champion = self.champion(registry, environment, Path(name))
             known = Path(name) / TEST if champion else None
-            return judge(rules, evidence(rules, files, source, champion, known, version=version))
+            return judge(rules, evidence(rules, files, source, champion, known, **more))
 
     def _before(self, registry: Registry, record: VersionRecord, environment: str) -> str:
         """The environment that holds the version now: it must have been there, same bytes."""

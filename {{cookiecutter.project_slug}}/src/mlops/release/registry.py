@@ -61,13 +61,14 @@ class VersionRecord:
     metrics: dict[str, Any]
     verdict: dict[str, Any]
     golden: list[dict[str, Any]]
+    slices: dict[str, Any] | None = None
     signature: dict[str, str] | None = None
 
     @property
     def statement(self) -> dict[str, Any]:
-        """What is signed: all of the record but the signature, as it is read back."""
+        """What is signed: all that the record says but the signature, as it is read back."""
         values = parse_yaml(to_yaml(asdict(self)), "record")
-        return {name: value for name, value in values.items() if name != "signature"}
+        return {n: v for n, v in values.items() if n != "signature" and v is not None}
 
     @property
     def stored(self) -> tuple[StoredFile, ...]:
