@@ -150,7 +150,12 @@ class GitHubActions:
         return project.git("rev-parse", "HEAD")
 
     def pull_request(
-        self, workflow: str = "model-gate.yml", number: int = 7, fork: bool = False, **more: Any
+        self,
+        workflow: str = "model-gate.yml",
+        number: int = 7,
+        fork: bool = False,
+        title: str = "Change",
+        **more: Any,
     ) -> Walk:
         """Push the branch at hand and open, or update, its pull request."""
         branch = self.project.git("branch", "--show-current")
@@ -163,6 +168,8 @@ class GitHubActions:
         merge = self._merge(origin, branch, f"refs/pull/{number}/merge")
         side = {
             "number": number,
+            "title": title,
+            "body": title,
             "head": {
                 "ref": branch,
                 "sha": head,
@@ -173,7 +180,7 @@ class GitHubActions:
             "base": {"ref": "main", "sha": self._sha("main")},
         }
         self.hub.pulls = [pull for pull in self.hub.pulls if pull["number"] != number]
-        self.hub.open("Change", None, "main", "main", number=number)
+        self.hub.open(title, None, "main", "main", number=number)
         shown = {"ref": branch, "sha": head, "label": f"{owner}:{branch}"}
         self.hub.pulls[-1]["head"] |= shown
         payload = {"action": "synchronize", "number": number, "pull_request": side}
