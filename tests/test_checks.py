@@ -113,7 +113,13 @@ class Advisories:
             return 200 if self.broken else 500, self.broken
         if package not in self.known:
             return 200, b"{}"
-        found = {"id": self.known[package], "summary": "It is known.", "affected": []}
+        name = {"package": {"ecosystem": "PyPI", "name": package}, "versions": []}
+        ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
+        found = {
+            "id": self.known[package],
+            "details": "Weak.",
+            "affected": [name | {"ranges": ranges}],
+        }
         return 200, json.dumps({"vulns": [found]}).encode()
 
 

@@ -258,6 +258,24 @@ def test_a_package_that_is_known_to_be_weak_is_found(project: Project, advisorie
         assert "waives nothing" in project.mlops("scan", "packages", expect=1).out
 
 
+def test_a_package_of_another_platform_or_in_two_versions_is_asked_about(
+    project: Project, advisories: Any
+) -> None:
+    """Locked for others, and for other Pythons: pip-audit would leave out what is not for here."""
+    other = LOCK.replace(
+        '{ name = "jinja2" }', """{ name = "jinja2", marker = "os_name == 'x'" }"""
+    )
+    write(project, "uv.lock", other)
+    with advisories(knowing(WEAK | {"affected": [AFFECTED]})):
+        said = project.mlops("scan", "packages", expect=1).out
+        assert "jinja2 2.4.1 is known to be weak" in said
+    lists, names = scanners._of_every_platform(
+        "a==1 ; x == 'y' \\\n    --hash=p\nb==2 \\\n    --hash=q\na==3 ; z \\\n    --hash=r\n"
+    )
+    assert lists == ["a==1 \\\n    --hash=p\nb==2 \\\n    --hash=q\n", "a==3 \\\n    --hash=r\n"]
+    assert names == {"a", "b"}
+
+
 SILENT = {
     "down": lambda _: (500, b""),
     "rubbish": lambda _: (200, b"<html>"),

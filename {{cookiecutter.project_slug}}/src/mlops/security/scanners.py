@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,24 +57,45 @@ def packages(root: Path, where: str = "uv.lock") -> list[Found]:
     The lock of `root` is exported with its hashes, so what is asked about is what is installed.
     `where` is what a finding calls the place.
     """
+    export = _run(root, "uv", "uv", "export", "--quiet", "--frozen", "--no-emit-project",
+                  "--no-annotate", "--no-header")  # fmt: skip
+    lists, names = _of_every_platform(export)
+    report = []
     with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder, "locked.txt")
-        _run(root, "uv", "uv", "export", "--quiet", "--frozen", "--no-emit-project",
-             "--output-file", str(listed))  # fmt: skip
-        out = _run(root, "pip-audit", "pip-audit", "--strict", "--require-hashes", "--disable-pip",
-                   "--progress-spinner", "off", "--format", "json", "--requirement", str(listed),
-                   quiet=True)  # fmt: skip
-        names = [line.split("==")[0] for line in listed.read_text().splitlines() if "==" in line]
-    report = _json("pip-audit", out)["dependencies"]
+        for text in lists:
+            path = Path(folder, "locked.txt")
+            path.write_text(text, encoding="utf-8")
+            out = _run(root, "pip-audit", "pip-audit", "--strict", "--require-hashes",
+                       "--disable-pip", "--progress-spinner", "off", "--format", "json",
+                       "--requirement", str(path), quiet=True)  # fmt: skip
+            report += _json("pip-audit", out)["dependencies"]
     if skipped := [item for item in report if "skip_reason" in item]:
         raise _not("pip-audit", f"{skipped[0]['name']}: {skipped[0]['skip_reason']}")
-    if unasked := {*names} - {item["name"] for item in report}:
+    if unasked := names - {item["name"] for item in report}:
         raise _not("pip-audit", f"it says nothing of {', '.join(sorted(unasked)[:5])}")
     return [
         Found("pip-audit", weakness["id"], where, _advice(item, weakness))
         for item in report
         for weakness in item["vulns"]
     ]
+
+
+def _of_every_platform(export: str) -> tuple[list[str], set[str]]:
+    """Locked requirements without the markers that would leave some out here, and their names.
+
+    A name that is locked in several versions stands in as many lists.
+    """
+    lists: list[str] = []
+    seen: dict[str, int] = {}
+    number = 0
+    for line in export.splitlines(keepends=True):
+        if named := re.match(r"([\w.-]+)==", line):
+            number = seen.get(named[1], 0)
+            seen[named[1]] = number + 1
+            line = re.sub(r" ; [^\\\n]*[^\\\n ]", "", line)
+        lists += [""] * (number + 1 - len(lists))
+        lists[number] += line
+    return lists, set(seen)
 
 
 def _advice(item: dict[str, Any], weakness: dict[str, Any]) -> str:
