@@ -188,9 +188,7 @@ def test_an_unpinned_action_is_found(scanned: Scanned) -> None:
 def test_a_secret_that_was_removed_is_found_in_the_history(scanned: Scanned) -> None:
     github, _ = scanned
     path = github.project.root / "docs/notes.md"
-    path.write_text(
-        "The key is AKIA" + "ZQ3DRSTUVWXY2345 and " + "wJalrXUtnFEMI7K7MDENGbPxRfiCYzQ1kLmN8pQr\n"
-    )
+    path.write_text('api_key: "' + "q8Zk29slXm" + 'Wp0vTr71xyw"\n')
     github.push("Notes")
     path.write_text("Words.\n")
     walk = github.pull_request("security.yml")
