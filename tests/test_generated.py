@@ -34,6 +34,26 @@ def test_pre_commit_stops_a_bad_line(project: Project) -> None:
     assert "B307" in done.stdout + done.stderr
 
 
+def test_a_push_stores_data_and_models_first(trained: Project) -> None:
+    """By the real hook: no commit that others have names what they cannot get."""
+    trained.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    trained.mlops("run")
+    trained.git("add", "--all")
+    trained.git("commit", "--quiet", "--no-verify", "-m", "Fewer trees")
+    closed = trained.origin / "hooks/pre-receive"
+    closed.write_text("#!/bin/sh\ngrep -q dvc-storage && exit 1\nexit 0\n")
+    closed.chmod(0o755)
+    before = trained.git("ls-remote", "origin")
+    trained.git("push", "--quiet", "origin", "main", expect=1)
+    assert trained.git("ls-remote", "origin") == before
+    closed.unlink()
+    trained.git("push", "--quiet", "origin", "main")
+    colleague = trained.clone("colleague")
+    colleague.mlops("setup")
+    model = "model/model.skops"
+    assert (colleague.root / model).read_bytes() == (trained.root / model).read_bytes()
+
+
 def test_other_answers_give_a_project_that_works(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

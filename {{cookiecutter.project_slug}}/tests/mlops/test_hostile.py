@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import skops.io
-from parcels import Project, make_model, make_project, make_rows
+from parcels import CONTRACT, Project, make_model, make_project, make_rows
 
 from mlops.artefacts.files import digest, parse_yaml, read_text, text_digest
 from mlops.artefacts.model import load_model, seal
@@ -222,6 +224,27 @@ def test_what_is_no_parquet_file_is_refused(content: bytes, tmp_path: Path) -> N
         read_parquet(tmp_path / "a.parquet")
 
 
+NASTY = "=1+1|<b>@acme"
+
+
+def test_a_value_of_the_data_is_no_markup_and_no_formula(tmp_path: Path) -> None:
+    """Reports are Markdown and JSON; nothing that is written is opened by a spreadsheet."""
+    contract = CONTRACT.replace("north", json.dumps(NASTY))
+    assert contract != CONTRACT
+
+    def rows(n: int, first: int) -> pd.DataFrame:
+        return make_rows(n, first).replace({"shop": {"north": NASTY}})
+
+    project = make_project(tmp_path, {"contract.yaml": contract}, rows)
+    (project.root / "docs").mkdir(exist_ok=True)
+    (project.root / "docs/model-card-words.md").write_text("Words.\n")
+    project.mlops("card")
+    card = (project.root / "reports/model-card.md").read_text()
+    assert "acme" in card
+    assert not re.search(r"(?<!\\)(<b|@acme|\|<)", card)
+    assert list(project.root.rglob("*.csv")) == []
+
+
 # Texts
 
 LAUGHS = "a: &a [x, x]\n" + "".join(
@@ -375,6 +398,14 @@ def test_the_model_that_a_record_names_is_its_version_s(second: Project) -> None
         "registry", lambda tree: Project(tree).edit("environments/dev.yaml", sha, other)
     )
     assert "names another model than that of 1.1.0" in doctor(second)
+
+
+def test_a_rewritten_history_is_told(second: Project) -> None:
+    stranger = second.clone("stranger")
+    stranger.git("checkout", "--quiet", "registry")
+    stranger.git("reset", "--quiet", "--hard", "HEAD~1")
+    stranger.git("push", "--quiet", "--no-verify", "--force", "origin", "registry")
+    assert "was rewritten or removed" in doctor(second)
 
 
 def test_a_registry_that_holds_together_is_told_so(second: Project) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.artefacts.github import GitHub
+from mlops.artefacts.markdown import cell
 from mlops.errors import Misuse, Refused
 from mlops.gate import report
 
@@ -53,12 +54,12 @@ def _text(path: Path, run: dict[str, Any]) -> str:
     try:
         verdict = report.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        return f"The gate came to no verdict ({report.cell(str(run['conclusion']))}): see its log."
+        return f"The gate came to no verdict ({cell(str(run['conclusion']))}): see its log."
     except Refused as error:
-        return f"The gate's report cannot be read: {report.cell(str(error))}"
+        return f"The gate's report cannot be read: {cell(str(error))}"
     if (verdict.decision == "yes") != (run["conclusion"] == "success"):
         return (
-            f"The gate's run ended with {report.cell(str(run['conclusion']))}, and its report says "
+            f"The gate's run ended with {cell(str(run['conclusion']))}, and its report says "
             f"{verdict.decision}. **The run counts**; see its log."
         )
     return report.to_markdown(verdict)

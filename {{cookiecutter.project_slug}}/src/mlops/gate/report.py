@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.artefacts.files import write_whole
+from mlops.artefacts.markdown import cell
 from mlops.errors import Refused
 from mlops.gate.checks.check import STATUSES
 from mlops.gate.verdict import Verdict
@@ -151,14 +152,6 @@ def _figure(estimate: dict[str, Any]) -> str:
 def _interval(estimate: dict[str, Any]) -> str:
     value, low, high = (float(estimate[key]) for key in ("value", "low", "high"))
     return f"{value:.4f} [{low:.4f}, {high:.4f}]"
-
-
-def cell(text: str) -> str:
-    """Text that GitHub's Markdown shows as it is: no markup, link, mention or reference."""
-    text = " ".join(str(text).split())
-    text = re.sub(r"[^ -~\u00a0-\u1fff\u2010-\u2027\u2030-\ufffd\U00010000-\U0001fffd]", "?", text)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
-    return re.sub(r"([\\`*\[\]#|~!>$]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", r"\\\1", text)
 
 
 def plain(text: str) -> str:

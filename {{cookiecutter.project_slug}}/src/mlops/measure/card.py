@@ -15,6 +15,7 @@ import pandas as pd
 from mlops.artefacts.contract import Contract, read_contract
 from mlops.artefacts.files import digest, read_text, write_whole
 from mlops.artefacts.lock import TEST, TRAIN
+from mlops.artefacts.markdown import cell
 from mlops.artefacts.model import MODEL
 from mlops.artefacts.tables import read_parquet
 from mlops.measure.evaluate import METRICS_FILE, PREDICTIONS
@@ -82,7 +83,8 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         for value, entry in values.items():
             known = first.name in entry
             figure = _interval(entry[first.name]["candidate"]) if known else "too few rows"
-            lines.append(f"| {column} | {value} | {entry['rows']:,} | {figure} |")
+            shown = f"{cell(column)} | {cell(value)} | {entry['rows']:,} | {figure}"
+            lines.append(f"| {shown} |")
     lines += [
         "",
         "## Identity",

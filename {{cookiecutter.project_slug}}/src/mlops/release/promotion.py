@@ -19,6 +19,7 @@ from mlops.artefacts.files import text_digest
 from mlops.artefacts.git import Git
 from mlops.artefacts.github import GitHub
 from mlops.artefacts.lock import TEST, TRAIN, parse_lock
+from mlops.artefacts.markdown import cell
 from mlops.artefacts.model import BASELINE, MODEL
 from mlops.artefacts.signing import sign
 from mlops.artefacts.storage import PIPELINE_FAILS, Storage, describe, reproduce
@@ -409,8 +410,8 @@ class Release:
         registry.propose(entry, subject, branch)
         body = (
             f"Merging this lets **{entry.version}** into **{entry.environment}**. It replaces "
-            f"{entry.previous or 'nothing'}. Somebody else than {report.cell(entry.by)}, who asked "
-            f"for it, has to merge it.\n\nWhy it is a pull request: {report.cell(why)}.\n\n"
+            f"{entry.previous or 'nothing'}. Somebody else than {cell(entry.by)}, who asked "
+            f"for it, has to merge it.\n\nWhy it is a pull request: {cell(why)}.\n\n"
             f"Run: {entry.run}\n\n{report.to_markdown(verdict)}"
         )
         url = propose(github, branch, subject, body)
