@@ -61,6 +61,16 @@ PRIVATE = """\
 }}
 exec git {service} "$@"
 """
+# Stands in for gh: what the action `attest` signed in a run of the release is attested.
+GH = """\
+#!/bin/sh
+wanted="attestation verify --repo {slug} --signer-workflow {workflow}"
+test "$1 $2 $4 $5 $6 $7" = "$wanted" || exit 64
+cat {place}/run-*/attested 2> /dev/null | grep -qx "$(sha256sum "$3" | cut -d" " -f1)" || {{
+  echo "no attestation of $3" >&2
+  exit 1
+}}
+"""
 # Stands in for ssh to GitHub: only whoever holds a deploy key comes in.
 SSH = """\
 #!/bin/sh
@@ -125,6 +135,11 @@ class GitHubActions:
         self.variables: dict[str, str] = {}
         self.env: dict[str, str] = {}
         self.actor = "octocat"
+        gh = self.place / "bin/gh"
+        gh.parent.mkdir()
+        workflow = f"{SLUG}/.github/workflows/release.yml"
+        gh.write_text(GH.format(slug=SLUG, workflow=workflow, place=self.place))
+        gh.chmod(0o755)
         hub.head_sha = self._sha
         hub.logins[OWNER_TOKEN] = "octocat"
         (self.home / ".gitconfig").write_text(
@@ -255,8 +270,9 @@ class GitHubActions:
     def apply_settings(self) -> None:
         """A maintainer runs `mlops github apply` once; what it sets is in force from then on."""
         self._maintain("github", "apply", "--yes")
-        sealed = b64decode(self.hub.secrets["production"]["REGISTRY_KEY"])
-        self.secrets["REGISTRY_KEY"] = SealedBox(self.hub.box).decrypt(sealed).decode()
+        for environment, name in (("production", "REGISTRY_KEY"), ("dev", "SIGNING_KEY")):
+            sealed = b64decode(self.hub.secrets[environment][name])
+            self.secrets[name] = SealedBox(self.hub.box).decrypt(sealed).decode()
         hook = self.project.origin / "hooks/pre-receive"
         ssh, key = self.place / "ssh", self.place / "key.pub"
         key.write_text(self.hub.keys[0]["key"])
@@ -370,6 +386,7 @@ class GitHubActions:
                     if not k.startswith(("GIT_AUTHOR", "GIT_COMM"))
                 },
                 "HOME": str(self.home),
+                "PATH": f"{self.place / 'bin'}{os.pathsep}{ENVIRONMENT['PATH']}",
                 "XDG_CACHE_HOME": str(run / "cache"),
             },
             capture_output=True,

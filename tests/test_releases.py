@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from acting import GitHubActions, Walk, on_github
 from conftest import Project
 from published import Description
@@ -61,7 +64,14 @@ def shown(github: GitHubActions) -> list[tuple[str, str]]:
 # Releases
 
 
+LIVE = "environments/production.yaml"
+DEMANDED = "protection: {production: [signature, attestation]}"
+
+
 def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None:
+    """Signed and attested, as production demands."""
+    merged.project.edit("gates.yaml", "protection: {production: []}", DEMANDED)
+    merged.variables["ATTESTATIONS"] = "true"
     commit = merged.merge()
     walk = merged.pushed(approved_by="ada")
     went_well(walk, "register", "promote")
@@ -77,6 +87,10 @@ def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None
     for part in ("Model card", "decision: 'yes'", "model/model.skops"):
         assert part in release["body"]
     assert shown(merged) == [(name, "v1.0.0") for name in ("dev", "staging", "production")]
+    record = yaml.safe_load(project.git("show", "refs/mlops/origin/registry:" + LIVE))
+    assert record["evidence"]["protection"] == ["signature", "attestation"]
+    bom = json.loads((walk.artifacts / "bill-of-materials/bom.json").read_text())
+    assert bom["metadata"]["component"]["version"] == "1.0.0"
 
     (project.root / "docs/notes.md").write_text("Words.\n")
     merged.merge()
@@ -85,6 +99,22 @@ def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None
     assert "This model is registered already, as 1.0.0." in walk.log
     assert "Running stage" not in walk.log
     assert project.live()["production"] == "1.0.0"
+
+
+def test_production_takes_only_what_is_vouched_for_where_it_demands_it(
+    guarded: GitHubActions,
+) -> None:
+    """1.0.0 and 1.0.1 were registered on a laptop, before there was a key."""
+    for demanded in ("signature", "attestation"):
+        text = (guarded.project.root / "gates.yaml").read_text()
+        (guarded.project.root / "gates.yaml").write_text(
+            re.sub(r"protection: .*", f"protection: {{production: [{demanded}]}}", text)
+        )
+        guarded.merge()
+        walk = promote(guarded, "1.0.0", approved_by="ada")
+        assert walk.status != 0
+        assert f"1.0.0 has no {demanded}, and production demands it" in walk.log
+        assert guarded.project.live()["production"] is None
 
 
 def test_before_the_first_model_there_is_nothing_to_release(
