@@ -181,7 +181,7 @@ requires-python = ">=3.11"
 [[package]]
 name = "jinja2"
 version = "2.4.1"
-source = { registry = "https://packages.example/simple" }
+source = { registry = "%s://packages.example/simple" }
 sdist = { url = "https://packages.example/j.tar.gz", hash = "sha256:%s", size = 1 }
 
 [[package]]
@@ -192,7 +192,7 @@ dependencies = [{ name = "jinja2" }]
 
 [package.metadata]
 requires-dist = [{ name = "jinja2" }]
-""" % ("0" * 64)
+""" % ("https", "0" * 64)
 AFFECTED = {
     "package": {"ecosystem": "PyPI", "name": "jinja2"},
     "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.7.2"}]}],
