@@ -181,8 +181,8 @@ requires-python = ">=3.11"
 [[package]]
 name = "jinja2"
 version = "2.4.1"
-source = { registry = "%s://packages.example/simple" }
-sdist = { url = "https://packages.example/j.tar.gz", hash = "sha256:%s", size = 1 }
+source = { registry = "SCHEME://packages.example/simple" }
+sdist = { url = "https://packages.example/j.tar.gz", hash = "sha256:ZEROS", size = 1 }
 
 [[package]]
 name = "toy"
@@ -192,7 +192,7 @@ dependencies = [{ name = "jinja2" }]
 
 [package.metadata]
 requires-dist = [{ name = "jinja2" }]
-""" % ("https", "0" * 64)
+""".replace("SCHEME", "https").replace("ZEROS", "0" * 64)
 AFFECTED = {
     "package": {"ecosystem": "PyPI", "name": "jinja2"},
     "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.7.2"}]}],
