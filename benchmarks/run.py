@@ -59,7 +59,10 @@ while count < 1000:
     for name in ("dev", "staging", "production"):
         if count < 1000:
             registry.fetch()
-            registry.write(replace(live, environment=name, version=version), f"Promote {version}")
+            before = registry.live(name)
+            event = replace(live, environment=name, version=version)
+            event = replace(event, previous=before.version if before else None)
+            registry.write(event, f"Promote {version}")
             count += 1
 print(len(Registry(root).fetch().history()))
 """
