@@ -116,6 +116,13 @@ def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def of_a_later_format(path: Path) -> None:
+    write_members(path, {"schema.json": b"{}"})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # the version that it takes to unpack it
+    path.write_bytes(content)
+
+
 def folder(path: Path) -> None:
     path.mkdir()
 
@@ -138,6 +145,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a member twice": (twice, "a member named 'schema.json'"),
     "brackets without end": (deep, "is not a whole skops file"),
     "an encrypted member": (hidden, "schema.json is packed"),
+    "a zip of a later format": (of_a_later_format, "is not a whole skops file"),
     "a link to what has no end": (endless, "is no file"),
     "a folder": (folder, "is no file"),
 }
@@ -257,6 +265,8 @@ TRICKS = {
     "a merge of an alias": "a: &a {x: 1}\nb:\n  <<: *a\n",
     "brackets without end": "a: " + "[" * 100_000 + "\n",
     "dashes without end": "a:\n  " + "- " * 100_000 + "x\n",
+    "questions without end": "? " * 100_000 + "x\n",
+    "steps without end": "".join(" " * step + "a:\n" for step in range(2000)),
     "a day that is none": "a: 2026-13-45\n",
     "a number without end": "a: " + "1" * 100_000 + "\n",
     "a key that is a list": "? [a]\n: 1\n",
@@ -388,6 +398,17 @@ def test_an_edited_record_and_a_swapped_file_are_told(second: Project) -> None:
     assert "version 1.0.0" in said
     assert "is not the one that its tag v1.0.0 was made for" in said
     assert "was truncated or altered" in said
+
+
+def test_what_was_removed_is_missed_and_told(second: Project) -> None:
+    """Without its champion the gate would ask less; without its retirement a version comes back."""
+    second.mlops("rollback", "dev")
+    second.mlops("retire", "1.1.0", "--reason", "leaks")
+    for path in ("environments/dev.yaml", "retired/1.1.0.yaml"):
+        second.change_branch("registry", lambda tree, path=path: (tree / path).unlink())
+    for words in (("gate", "--env", "dev"), ("status",), ("promote", "1.1.0", "--to", "staging")):
+        assert "was removed from the registry" in second.mlops(*words, expect=1).err
+    assert "environments/dev.yaml was removed from the registry" in doctor(second)
 
 
 def test_the_model_that_a_record_names_is_its_version_s(second: Project) -> None:

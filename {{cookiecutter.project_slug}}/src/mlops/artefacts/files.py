@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mlops.errors import Refused
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LONGEST = 20_000_000  # bytes of any text that is read
 _DEEPEST = 50  # collections within collections
+_TRICKY = re.compile(r"&|[-?:] +[-?:] |^ {40}", re.MULTILINE)  # an anchor; depth without brackets
 
 
 class _Strict(_Loader):  # type: ignore[misc, valid-type]
@@ -46,8 +48,8 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
 
 
 def _refuse_tricks(text: str) -> None:
-    """Aliases and depth, before anything is built: only a text that has many brackets or an `&`."""
-    if "&" not in text and text.count("[") + text.count("{") + text.count("- -") < _DEEPEST:
+    """Aliases and depth, before anything is built, in a text that could have them."""
+    if not _TRICKY.search(text) and text.count("[") + text.count("{") < _DEEPEST:
         return
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):

@@ -126,7 +126,14 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
         for node in _nodes(schema):
             members[node.get("file", "schema.json")]  # every file that it names must be there
         return content, schema, members
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, RecursionError) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RecursionError,
+    ) as error:
         raise Refused(
             f"{path} is not a whole skops file ({error}). Run `uv run mlops run` to make it again."
         ) from None

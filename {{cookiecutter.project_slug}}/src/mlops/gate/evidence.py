@@ -58,8 +58,7 @@ class Evidence:
     """The candidate's files in `root`, and what follows from them.
 
     `known` is the test set that was known before the candidate came, if there is one; a review
-    judges on its rows. A verdict on what is `sliced` tells the figures of slices, as a review's
-    does. `told` are answers by key that a candidate's own environment made.
+    judges on its rows. `told` are answers by key that a candidate's own environment made.
     `named` are the metrics that the policy asks for, `own` the team's among them. `version` is
     the candidate's number, once it has one.
     A property that cannot be had raises Refused; the check that asked for it then refuses.
@@ -72,7 +71,6 @@ class Evidence:
     sampling: Sampling
     known: Path | None = None
     review: bool = False
-    sliced: bool = False
     told: Path | None = None
     named: tuple[str, ...] = ()
     own: Mapping[str, Own] = field(default_factory=dict)

@@ -84,10 +84,12 @@ def judge(
     evidence: Evidence,
     first: tuple[Answer, ...] = (),
     notes: tuple[str, ...] = (),
+    slices: bool = False,
 ) -> Verdict:
     """Ask all checks. One refusal is a no; one that cannot tell makes it undecided.
 
-    `first` are answers that somebody found before; they count like the others.
+    `first` are answers that somebody found before; they count like the others. `slices` tells the
+    figures of slices as well, which takes longer.
     """
     asked = (*first, *(_ask(check, policy, evidence) for check in CHECKS))
     answers = tuple(_excuse(answer, policy.exceptions) for answer in asked)
@@ -107,7 +109,7 @@ def judge(
         champion=evidence.champion.version if evidence.champion else None,
         answers=answers,
         metrics=metrics,
-        slices=_slices(evidence) if evidence.review or evidence.sliced else {},
+        slices=_slices(evidence) if slices else {},
         notes=(*notes, *_warnings(answers, policy)),
         power=power,
     )

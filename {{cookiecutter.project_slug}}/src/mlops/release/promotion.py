@@ -150,7 +150,7 @@ class Release:
             new,
         )
         _step(f"2/5 ask the gate of {self.order[0]}")
-        verdict = self._judge(registry, self.order[0], self.root, new, version=version, sliced=True)
+        verdict = self._judge(registry, self.order[0], self.root, new, version, slices=True)
         if verdict.status:
             return Outcome(version, f"Not registered. {verdict.sentence}", False, verdict)
         _step("3/5 store data and models")
@@ -205,7 +205,7 @@ class Release:
             protection = vouched(self.root, rules, record, folder / MODEL)
             _step(f"3/6 ask the gate of {environment}")
             source = self._source(record)
-            verdict = self._judge(registry, environment, folder, source, version=version)
+            verdict = self._judge(registry, environment, folder, source, version)
             if verdict.status:
                 message = f"{version} was not promoted. {verdict.sentence}"
                 return Outcome(version, message, False, verdict)
@@ -216,10 +216,9 @@ class Release:
         evidence = verdict.summary | {"protection": protection}
         entry = self._entry(registry, record, environment, "promote", None, evidence)
         entry = replace(entry, approved_by=approved_by)
-        github = self._asks(environment)
-        if github and why is not None and approved_by == BY_PULL_REQUEST:
+        if why is not None:
             _step("6/6 propose the promotion as a pull request to the registry")
-            return self._propose(registry, github, entry, verdict, why)
+            return self._propose(registry, entry, verdict, why)
         _step("6/6 write the promotion into the registry")
         registry.write(entry, f"Promote {environment}: {version}")
         return Outcome(version, f"{version} is live in {environment}.", True, verdict)
@@ -338,14 +337,16 @@ class Release:
         environment: str,
         files: Path,
         source: Source,
-        **more: Any,
+        version: str | None = None,
+        slices: bool = False,
     ) -> Verdict:
         """Ask the gate about the model in `files`, against what is live in the environment."""
         rules = policy.read_policy(self.root, environment)
         with tempfile.TemporaryDirectory() as name:
             champion = self.champion(registry, environment, Path(name))
             known = Path(name) / TEST if champion else None
-            return judge(rules, evidence(rules, files, source, champion, known, **more))
+            found = evidence(rules, files, source, champion, known, version=version)
+            return judge(rules, found, slices=slices)
 
     def _before(self, registry: Registry, record: VersionRecord, environment: str) -> str:
         """The environment that holds the version now: it must have been there, same bytes."""
@@ -398,13 +399,11 @@ class Release:
         )
 
     def _propose(
-        self,
-        registry: Registry,
-        github: GitHub,
-        entry: EnvironmentRecord,
-        verdict: Verdict,
-        why: str,
+        self, registry: Registry, entry: EnvironmentRecord, verdict: Verdict, why: str
     ) -> Outcome:
+        github = GitHub.of(self.root)
+        if github is None:
+            raise Refused(f"{why}, and origin is no GitHub repository where it could be proposed.")
         branch = f"{PROPOSALS}{entry.environment}"
         subject = f"Promote {entry.environment}: {entry.version}"
         registry.propose(entry, subject, branch)

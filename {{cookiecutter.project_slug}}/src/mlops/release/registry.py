@@ -172,6 +172,12 @@ class Registry:
 
     def _find(self, path: str, kind: type[R]) -> R | None:
         if path not in self.paths:
+            if self.tip and self._blobs(path):
+                raise Refused(
+                    f"{path} was removed from the registry, which no command does, so nothing is "
+                    f"decided. Find out who did it with `git log {TIP} -- {path}`, and revert that "
+                    "commit on the branch registry."
+                )
             return None
         (record,) = _records(self.git, [(self.tip or "", path)])
         return record if isinstance(record, kind) else None
@@ -197,7 +203,8 @@ class Registry:
                 f"The record of {version} is not the one that its tag v{version} was made for: one "
                 f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
             )
-        if len(blobs := self._blobs(path)) > 1 and blobs[-1] != blobs[0]:
+        blobs = self._blobs(path)
+        if blobs[-1] != blobs[0]:
             raise Refused(
                 f"There were two versions {version}: its record was written over, and so was its "
                 f"tag. Neither is trusted. `git log -p {TIP} -- {path}` shows both; restore the "
@@ -265,8 +272,8 @@ class Registry:
 
     def _blobs(self, path: str) -> list[str]:
         """What a file of the registry held, oldest first, as Git names it."""
-        words = ("log", "--reverse", "--topo-order", "--raw", "--no-abbrev", "--format=")
-        lines = self.git(*words, self.tip or "", "--", path).splitlines()
+        words = ("log", "--reverse", "--topo-order", "--diff-filter=AM", "--raw", "--no-abbrev")
+        lines = self.git(*words, "--format=", self.tip or "", "--", path).splitlines()
         return [line.split()[3] for line in lines if line.startswith(":")]
 
     def _version_in(self, blob: str) -> str | None:

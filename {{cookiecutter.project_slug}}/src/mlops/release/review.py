@@ -55,7 +55,7 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         champion = release.champion(registry, environment, folder / "champion")
         found = evidence(rules, folder, source, champion, known, review=True, told=told)
         answer = Answer("lock", _QUESTION, tuple(findings))
-        return judge(rules, found, (answer,), notes + _test_set(found))
+        return judge(rules, found, (answer,), notes + _test_set(found), slices=True)
 
 
 def _honest(candidate: Path, proof: Path) -> list[Finding]:

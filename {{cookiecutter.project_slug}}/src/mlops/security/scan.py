@@ -76,7 +76,8 @@ def scan(root: Path, what: str, history: bool = False, live: str | None = None) 
         version, found = _live(root, live)
         unmet, waits, unused = settle(found, waivers)
         mine = [waiver for waiver in unused if waiver.where == live]
-        return Report(f"the packages of {version}, live in {live}", unmet, waits, mine)
+        what = f"the packages of {version} in {live}" if version else f"nothing is live in {live}"
+        return Report(what, unmet, waits, mine)
     found = scanners.secrets(root, history) if what == "secrets" else list(scanner(root))
     unmet, waits, unused = settle(found, waivers)
     if what == "secrets" and not history:
@@ -85,12 +86,12 @@ def scan(root: Path, what: str, history: bool = False, live: str | None = None) 
     return Report(what + (" in all of the history" if history else ""), unmet, waits, unused)
 
 
-def _live(root: Path, environment: str) -> tuple[str, list[Found]]:
+def _live(root: Path, environment: str) -> tuple[str | None, list[Found]]:
     """The live version and what is known of the packages that it was made and tested with."""
     registry = Registry(root).fetch()
     live = registry.live(environment)
     if live is None:
-        return "no version", []
+        return None, []
     record = registry.version(live.version)
     git = Git(root)
     lock = git.show(record.commit, "uv.lock")

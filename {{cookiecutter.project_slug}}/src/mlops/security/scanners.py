@@ -67,7 +67,7 @@ def packages(root: Path, where: str = "uv.lock") -> list[Found]:
             path.write_text(text, encoding="utf-8")
             out = _run(root, "pip-audit", "pip-audit", "--strict", "--require-hashes",
                        "--disable-pip", "--progress-spinner", "off", "--format", "json",
-                       "--requirement", str(path), quiet=True)  # fmt: skip
+                       "--requirement", str(path), unwarned=True)  # fmt: skip
             report += _json("pip-audit", out)["dependencies"]
     if skipped := [item for item in report if "skip_reason" in item]:
         raise _not("pip-audit", f"{skipped[0]['name']}: {skipped[0]['skip_reason']}")
@@ -172,10 +172,10 @@ SCANNERS: dict[str, tuple[Tool, Callable[[Path], Sequence[Found]]]] = {
 
 
 def _run(
-    root: Path, tool: str, *command: str, good: Sequence[int] = (0, 1), quiet: bool = False
+    root: Path, tool: str, *command: str, good: Sequence[int] = (0, 1), unwarned: bool = False
 ) -> str:
-    """What a tool prints. Raises NotScanned if it is absent, late, fails, or warns where `quiet`
-    says that it must not: some say "nothing found" after a warning that they did not look."""
+    """What a tool prints. Raises NotScanned if it is absent, late, fails, or warns where it must
+    end `unwarned`: some say "nothing found" after a warning that they did not look."""
     ours = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
         done = subprocess.run(
@@ -191,7 +191,7 @@ def _run(
     except subprocess.TimeoutExpired:
         raise _not(tool, f"it did not end within {TIMEOUT} seconds") from None
     told = done.stderr.strip()
-    warned = quiet and any("WARNING" in s and HARMLESS not in s for s in told.splitlines())
+    warned = unwarned and any("WARNING" in s and HARMLESS not in s for s in told.splitlines())
     silent = done.returncode and not done.stdout.strip()
     if done.returncode not in good or warned or silent:
         raise _not(tool, told[-800:] or f"it ended with status {done.returncode}")
