@@ -334,36 +334,109 @@ def test_a_file_that_grew_is_not_read_to_its_end(second: Project) -> None:
 # Registry
 
 
-def last(project: Project, path: str) -> str:
-    """What a file of the registry held before it was changed last."""
-    tip = "refs/mlops/origin/registry"
-    first = project.git("log", "--reverse", "--format=%H", tip, "--", path).splitlines()[0]
-    return project.git("show", f"{first}:{path}") + "\n"
+DEV = "environments/dev.yaml"
 
 
-def test_the_replay_of_an_old_promotion_is_refused_and_told(second: Project) -> None:
+def replay(tree: Path) -> None:
     """Its record was good once; nobody forged anything."""
-    path = "environments/dev.yaml"
-    old = last(second, path)
-    second.change_branch("registry", lambda tree: (tree / path).write_text(old) and None)
-    said = second.mlops("promote", "1.1.0", "--to", "dev", expect=1)
-    for text in (said.err, second.mlops("status", expect=1).err, doctor(second)):
-        assert "newer ones came after it" in text
-    newest = second.git("show", "refs/mlops/origin/registry~1:environments/dev.yaml") + "\n"
-    second.change_branch("registry", lambda tree: (tree / path).write_text(newest) and None)
+    git = Project(tree).git
+    first = git("log", "--reverse", "--format=%H", "--", DEV).splitlines()[0]
+    (tree / DEV).write_text(git("show", f"{first}:{DEV}") + "\n")
+
+
+def forge(tree: Path) -> None:
+    Project(tree).edit(DEV, "previous: 1.0.0", "previous: null")
+
+
+def repeat(tree: Path) -> None:
+    Project(tree).edit(DEV, "previous: 1.0.0", "previous: 1.1.0")
+
+
+def remove(tree: Path) -> None:
+    """Without its champion the gate would ask less."""
+    (tree / DEV).unlink()
+
+
+def spoil(tree: Path) -> None:
+    (tree / DEV).write_text("all: good\n")
+
+
+def merge_evil(tree: Path) -> None:
+    """Changes that are in no commit but the merge."""
+    git = Project(tree).git
+    git("checkout", "--quiet", "-b", "other", "HEAD~1")
+    git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", "Nothing")
+    git("checkout", "--quiet", "registry")
+    git("merge", "--quiet", "--no-ff", "--no-commit", "other")
+    forge(tree)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (replay, "it was there once before, and newer ones came after it"),
+        (forge, "it says that nothing was live before, where 1.1.0 was"),
+        (repeat, "it replaces 1.1.0 by 1.1.0"),
+        (remove, "it was removed"),
+        (spoil, "it was edited"),
+        (merge_evil, "it says that nothing was live before, where 1.1.0 was"),
+    ],
+)
+def test_what_no_command_wrote_is_refused_told_and_mended_by_a_revert(
+    change: Callable[[Path], None], why: str, second: Project
+) -> None:
+    second.change_branch("registry", change)
+    for words in (("gate", "--env", "dev"), ("status",), ("rollback", "dev")):
+        said = second.mlops(*words, expect=1).err
+        assert why in said
+        assert "Traceback" not in said
+    assert f"{DEV} in the registry is not what a command wrote" in doctor(second)
+    found = re.search(r"revert commit (\w{12}) on the branch registry", doctor(second))
+    assert found
+
+    def revert(tree: Path) -> None:
+        merged = ["-m", "1"] if change is merge_evil else []
+        Project(tree).git("revert", "--no-commit", *merged, found[1])
+
+    second.change_branch("registry", revert)
+    told = doctor(second)
+    assert f"{DEV} was mended; commit {found[1]} is passed over" in told
+    assert "in the registry is not what a command wrote" not in told
+    assert "passed over" in second.mlops("history").out
     assert second.live()["dev"] == "1.1.0"
+    second.mlops("promote", "1.1.0", "--to", "staging")
+    assert "is back on 1.0.0" in second.mlops("rollback", "dev").out
+    assert second.live()["dev"] == "1.0.0"
+
+
+def test_a_promotion_that_no_command_wrote_opens_no_way(second: Project) -> None:
+    """Staging was never asked, though its file said for an hour that 1.1.0 was there."""
+
+    def slip(tree: Path) -> None:
+        text = (tree / DEV).read_text().replace("environment: dev", "environment: staging")
+        (tree / "environments/staging.yaml").write_text(text)
+
+    second.change_branch("registry", slip)
+    assert "where nothing was" in second.mlops("status", expect=1).err
+    second.change_branch("registry", lambda tree: (tree / "environments/staging.yaml").unlink())
+    said = second.mlops("promote", "1.1.0", "--to", "production", expect=1)
+    assert "was never in staging" in said.err
+    assert second.live()["staging"] is None
     second.mlops("promote", "1.1.0", "--to", "staging")
 
 
-def test_a_record_that_does_not_follow_the_one_before_is_refused_and_told(second: Project) -> None:
-    path = "environments/dev.yaml"
+def test_a_number_that_somebody_used_up_is_passed_by(second: Project) -> None:
+    """A version is slipped in without its tag, and taken out again."""
 
-    def change(tree: Path) -> None:
-        Project(tree).edit(path, "previous: 1.0.0", "previous: null")
+    def slip(tree: Path) -> None:
+        text = (tree / "versions/1.1.0.yaml").read_text().replace("1.1.0", "1.2.0")
+        (tree / "versions/1.2.0.yaml").write_text(text)
 
-    second.change_branch("registry", change)
-    assert "says that nothing was live before" in second.mlops("rollback", "dev", expect=1).err
-    assert "says that nothing was live before" in doctor(second)
+    second.retrain(0.25)
+    second.change_branch("registry", slip)
+    assert "is not the one that its tag v1.2.0" in second.mlops("register", expect=1).err
+    second.change_branch("registry", lambda tree: (tree / "versions/1.2.0.yaml").unlink())
+    assert "Registered 1.2.1" in second.mlops("register").out
 
 
 def test_two_versions_with_one_number_are_refused_and_told(second: Project) -> None:
@@ -379,8 +452,14 @@ def test_two_versions_with_one_number_are_refused_and_told(second: Project) -> N
     second.git("tag", "--force", "-a", "-m", words, "v1.1.0", target)
     second.git("push", "--quiet", "--force", "origin", "v1.1.0")
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
-    assert "There were two versions 1.1.0" in said.err
-    assert "There were two versions 1.1.0" in doctor(second)
+    assert "there is another record of 1.1.0 before it" in said.err
+    assert "there is another record of 1.1.0 before it" in doctor(second)
+
+
+def test_a_tag_that_was_moved_is_told(second: Project) -> None:
+    second.git("tag", "--force", "-a", "-m", "Mine", "v1.1.0", "HEAD")
+    second.git("push", "--quiet", "--force", "origin", "v1.1.0")
+    assert "is not the one that its tag v1.1.0 was made for" in doctor(second)
 
 
 def test_an_edited_record_and_a_swapped_file_are_told(second: Project) -> None:
@@ -395,30 +474,35 @@ def test_an_edited_record_and_a_swapped_file_are_told(second: Project) -> None:
 
     second.change_branch("dvc-storage", swap)
     said = doctor(second)
-    assert "version 1.0.0" in said
-    assert "is not the one that its tag v1.0.0 was made for" in said
+    assert "there is another record of 1.0.0 before it" in said
     assert "was truncated or altered" in said
 
 
-def test_what_was_removed_is_missed_and_told(second: Project) -> None:
-    """Without its champion the gate would ask less; without its retirement a version comes back."""
+def test_a_retirement_outlives_its_file(second: Project) -> None:
     second.mlops("rollback", "dev")
     second.mlops("retire", "1.1.0", "--reason", "leaks")
-    for path in ("environments/dev.yaml", "retired/1.1.0.yaml"):
-        second.change_branch("registry", lambda tree, path=path: (tree / path).unlink())
-    for words in (("gate", "--env", "dev"), ("status",), ("promote", "1.1.0", "--to", "staging")):
-        assert "was removed from the registry" in second.mlops(*words, expect=1).err
-    assert "environments/dev.yaml was removed from the registry" in doctor(second)
+    second.change_branch("registry", lambda tree: (tree / "retired/1.1.0.yaml").unlink())
+    assert "leaks" in second.mlops("promote", "1.1.0", "--to", "dev", expect=1).err
+    assert "retired/1.1.0.yaml in the registry is not what a command wrote" in doctor(second)
+
+
+def test_a_file_that_belongs_in_no_registry_is_told(second: Project) -> None:
+    second.change_branch("registry", lambda tree: (tree / "a note.txt").write_text("!") and None)
+    assert "holds a note.txt, which no command writes" in doctor(second)
+    second.change_branch("registry", lambda tree: (tree / "a note.txt").unlink())
+    assert "a note.txt was mended" in doctor(second)
 
 
 def test_the_model_that_a_record_names_is_its_version_s(second: Project) -> None:
-    model = second.record("1.1.0")["files"]
-    (sha,) = [f["sha256"] for f in model if f["path"] == "model/model.skops"]
-    other = "0" * 64
-    second.change_branch(
-        "registry", lambda tree: Project(tree).edit("environments/dev.yaml", sha, other)
-    )
-    assert "names another model than that of 1.1.0" in doctor(second)
+    """A record that fits, of somebody who knows how."""
+
+    def forge_well(tree: Path) -> None:
+        record = parse_yaml((tree / DEV).read_text(), "record")
+        record |= {"version": "1.0.0", "previous": "1.1.0", "action": "roll back"}
+        (tree / DEV).write_text(json.dumps(record | {"model": "0" * 64}))
+
+    second.change_branch("registry", forge_well)
+    assert "names another model than that of 1.0.0" in doctor(second)
 
 
 def test_a_rewritten_history_is_told(second: Project) -> None:

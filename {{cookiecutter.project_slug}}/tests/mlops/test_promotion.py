@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -367,7 +368,7 @@ def test_a_fresh_clone_sees_by_the_tags_that_a_version_is_gone(second: Project) 
 
 
 EDITS: dict[str, tuple[str, str, str, str]] = {
-    "a figure": ("versions/1.1.0.yaml", "created:", "created: '' #", "is not the one that its tag"),
+    "a figure": ("versions/1.1.0.yaml", "created:", "created: '' #", "there is another record"),
     "a field": ("versions/1.1.0.yaml", "by: Tester", "", "does not hold the fields"),
     "a number": ("versions/1.1.0.yaml", "version: 1.1.0", "version: 1.0.0", "of something else"),
     "a key twice": ("versions/1.1.0.yaml", "by:", "by: x\nby:", "is given twice"),
@@ -394,9 +395,11 @@ def test_an_environment_pointed_elsewhere_by_hand_is_refused(second: Project) ->
     assert "production" in said.err
 
 
-def test_a_file_that_no_command_writes_is_refused(second: Project) -> None:
+def test_a_file_that_no_command_writes_is_no_event(second: Project) -> None:
     second.change_branch("registry", lambda tree: (tree / "notes.txt").write_text("hi") and None)
-    assert "holds notes.txt, which no command writes" in second.mlops("history", expect=1).err
+    assert "holds notes.txt, which no command writes" in second.mlops("history").out
+    *_, last = json.loads(second.mlops("history", "--json").out)
+    assert (last["event"], last["path"]) == ("passed over", "notes.txt")
 
 
 def test_a_moved_tag_is_refused(second: Project) -> None:

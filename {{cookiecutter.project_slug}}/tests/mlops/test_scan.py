@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import random
+import socket
 import ssl
 import string
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -560,6 +561,33 @@ def test_in_a_workflow_the_audits_that_ask_github_are_not_left_out(
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert "it has no token" in project.mlops("scan", "workflows", expect=2).err
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"what?"])
+def test_where_github_does_not_answer_workflows_are_not_clean(
+    answer: bytes | None, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reached through a proxy that is not there, says nothing, refuses, or babbles."""
+    monkeypatch.setenv("GH_TOKEN", "x")
+    monkeypatch.setattr(scanners, "TIMEOUT", 5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            held = []
+            with suppress(OSError):  # until it is closed
+                while answer is not None:
+                    caller, _ = server.accept()
+                    held.append(caller)
+                    caller.sendall(answer)
+
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+        if answer is None:
+            server.close()
+        threading.Thread(target=serve, daemon=True).start()
+        said = project.mlops("scan", "workflows", expect=2).err
+        server.close()
+    assert "zizmor did not scan" in said
+    assert "backtrace" not in said
 
 
 def test_a_scan_takes_only_what_it_is_for(project: Project) -> None:

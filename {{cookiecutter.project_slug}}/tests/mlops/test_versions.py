@@ -5,7 +5,7 @@ import yaml
 from parcels import CONTRACT
 
 from mlops.errors import Misuse
-from mlops.release.registry import order
+from mlops.release.records import order
 from mlops.release.versions import Source, next_version
 
 LOCK = """

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from mlops.artefacts.github import GitHub
-from mlops.release.registry import EnvironmentRecord, Registry
+from mlops.release.records import EnvironmentRecord
+from mlops.release.registry import BRANCH, Registry
 
 BY_PULL_REQUEST = "pull request"
 PROMOTIONS = ("promote.yml", "release.yml")  # the workflows that promote
 ROLLBACKS = ("rollback.yml", "settle.yml", *PROMOTIONS)  # the last three after a failed smoke check
-BRANCH = "registry"
 Events = list[tuple[str, EnvironmentRecord]]
 
 

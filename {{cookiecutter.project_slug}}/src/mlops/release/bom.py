@@ -16,7 +16,8 @@ from mlops.artefacts.contract import Contract, parse_contract
 from mlops.artefacts.files import read_text
 from mlops.artefacts.git import Git
 from mlops.errors import Refused
-from mlops.release.registry import Registry, VersionRecord
+from mlops.release.records import VersionRecord
+from mlops.release.registry import Registry
 
 WORDS = "docs/model-card-words.md"
 TASKS = {

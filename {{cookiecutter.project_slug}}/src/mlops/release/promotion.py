@@ -31,15 +31,14 @@ from mlops.gate.verdict import Verdict, judge
 from mlops.release.approval import BY_PULL_REQUEST, approver, doubt
 from mlops.release.protection import vouched
 from mlops.release.publication import PROPOSALS, propose
-from mlops.release.registry import (
+from mlops.release.records import (
     EnvironmentRecord,
-    Lost,
     Record,
-    Registry,
     RetirementRecord,
     VersionRecord,
     order,
 )
+from mlops.release.registry import Lost, Registry
 from mlops.release.smoke import check_golden, golden
 from mlops.release.versions import Source, next_version
 
@@ -148,6 +147,7 @@ class Release:
             newest.version if newest else None,
             Source.at(self.git, newest.commit) if newest else None,
             new,
+            registry.used,
         )
         _step(f"2/5 ask the gate of {self.order[0]}")
         verdict = self._judge(registry, self.order[0], self.root, new, version, slices=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops.artefacts.github import GitHub
 from mlops.errors import Refused
 from mlops.gate.policy import Policy, Protection
-from mlops.release.registry import VersionRecord
+from mlops.release.records import VersionRecord
 
 WORKFLOW = ".github/workflows/release.yml"
 

@@ -13,7 +13,8 @@ from mlops.artefacts.files import to_yaml
 from mlops.artefacts.git import Git
 from mlops.artefacts.github import GitHub
 from mlops.errors import Refused
-from mlops.release.registry import BRANCH, EnvironmentRecord, Registry, VersionRecord
+from mlops.release.records import EnvironmentRecord, VersionRecord
+from mlops.release.registry import BRANCH, Registry
 
 PROPOSALS = "promotions/"
 CARD = "reports/model-card.md"

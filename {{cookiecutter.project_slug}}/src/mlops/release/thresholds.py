@@ -17,7 +17,8 @@ from mlops.gate.evidence import CANDIDATE, CHAMPION, RULE
 from mlops.gate.verdict import judge
 from mlops.measure.resample import Measured
 from mlops.release.promotion import Release, evidence
-from mlops.release.registry import EnvironmentRecord, Registry, VersionRecord
+from mlops.release.records import EnvironmentRecord, VersionRecord
+from mlops.release.registry import Registry
 from mlops.release.versions import Source
 
 

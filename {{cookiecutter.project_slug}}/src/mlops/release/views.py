@@ -1,6 +1,7 @@
 """Reading the registry: what is live, what happened, what was live on a given day."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,13 +9,9 @@ from typing import Any
 
 from mlops.artefacts.files import parse_yaml, read_text
 from mlops.errors import Misuse
-from mlops.release.registry import (
-    EnvironmentRecord,
-    Record,
-    Registry,
-    RetirementRecord,
-    VersionRecord,
-)
+from mlops.release.ledger import Told
+from mlops.release.records import EnvironmentRecord, Record, RetirementRecord, VersionRecord
+from mlops.release.registry import Registry
 
 
 def status(root: Path, as_json: bool) -> None:
@@ -37,9 +34,9 @@ def history(root: Path, environment: str | None, at: str | None, as_json: bool) 
     known = _environments(root)
     if environment is not None and environment not in known:
         raise Misuse(f"There is no environment '{environment}'. There are: {', '.join(known)}.")
-    events = Registry(root).fetch().history(environment)
+    told = Registry(root).fetch().told(environment)
     if at is not None:
-        live = live_at(events, _moment(at))
+        live = live_at([t.record for t in told if t.state == "holds"], _moment(at))
         names = [environment] if environment else known
         if as_json:
             print(json.dumps({n: asdict(live[n]) if n in live else None for n in names}, indent=2))
@@ -52,13 +49,12 @@ def history(root: Path, environment: str | None, at: str | None, as_json: bool) 
         ]
         _table(("environment", "version", "since", "model"), rows)
     elif as_json:
-        print(json.dumps([{"event": _event(e), **asdict(e)} for e in events], indent=2))
+        print(json.dumps([_values(each) for each in told], indent=2))
     else:
-        rows = [(_when(e), _event(e), _what(e), e.by, _why(e)) for e in events]
-        _table(("when", "event", "what", "by", "why"), rows)
+        _table(("when", "event", "what", "by", "why"), [_row(each) for each in told])
 
 
-def live_at(events: list[Record], moment: datetime) -> dict[str, EnvironmentRecord]:
+def live_at(events: Iterable[Record | None], moment: datetime) -> dict[str, EnvironmentRecord]:
     """The record that was in force in each environment at a moment."""
     live = {}
     for event in events:
@@ -79,6 +75,19 @@ def _moment(text: str) -> datetime:
 def _environments(root: Path) -> list[str]:
     # Not by the policy's own reader: that imports all that the gate needs, for half a second.
     return list(parse_yaml(read_text(root / "gates.yaml"), "gates.yaml").get("environments", {}))
+
+
+def _values(told: Told) -> dict[str, Any]:
+    if told.state == "holds" and told.record:
+        return {"event": _event(told.record), **asdict(told.record)}
+    event = told.event
+    return {"event": told.state, "path": event.path, "commit": event.commit, "why": told.why}
+
+
+def _row(told: Told) -> tuple[Any, ...]:
+    if told.state == "holds" and (record := told.record):
+        return _when(record), _event(record), _what(record), record.by, _why(record)
+    return "-", told.state, told.event.path, f"commit {told.event.commit[:12]}", told.why
 
 
 def _event(record: Record) -> str:

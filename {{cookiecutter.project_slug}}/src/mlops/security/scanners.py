@@ -181,7 +181,7 @@ def _run(
         done = subprocess.run(
             command,
             cwd=root,
-            env={**os.environ, "PATH": ours},
+            env={**os.environ, "PATH": ours, "RUST_BACKTRACE": "0"},
             capture_output=True,
             text=True,
             timeout=TIMEOUT,

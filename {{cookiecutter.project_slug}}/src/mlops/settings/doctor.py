@@ -6,7 +6,7 @@ Everything is asked for, nothing is believed: what cannot be seen counts as not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -142,8 +142,11 @@ def _records(root: Path) -> Iterator[Row]:
     release = Release(root)
     with release.git.alone():
         registry = release.fetched()
+        broken = yield from _events(registry)
         whole = 0
         for version in registry.versions:
+            if f"versions/{version}.yaml" in broken:
+                continue
             try:
                 registry.version(version)
                 whole += 1
@@ -152,6 +155,8 @@ def _records(root: Path) -> Iterator[Row]:
         if whole:
             yield Row("good", "registry", f"{whole} versions are as they were registered")
         for name in release.order:
+            if f"environments/{name}.yaml" in broken:
+                continue
             try:
                 if (live := registry.live(name)) is None:
                     continue
@@ -166,6 +171,23 @@ def _records(root: Path) -> Iterator[Row]:
                 raise
             except Refused as error:
                 yield Row("bad", f"live in {name}", str(error))
+
+
+def _events(registry: Registry) -> Generator[Row, None, set[str]]:
+    """The events that no command wrote; the files that are still as one of them left them."""
+    told = registry.told()
+    now = {each.event.path: each for each in told}
+    broken = {path for path, each in now.items() if each.state == "passed over"}
+    for each in told:
+        path, commit = each.event.path, each.event.commit[:12]
+        if each.state != "passed over":
+            continue
+        if path not in broken:
+            words = f"{path} was mended; commit {commit} is passed over: {each.why}"
+            yield Row("note", "registry", words)
+        elif each is now[path]:
+            yield Row("bad", "registry", registry.complaint(each))
+    return broken
 
 
 def _default_branch(github: GitHub, branch: str) -> Iterator[Row]:
