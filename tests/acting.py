@@ -33,6 +33,8 @@ STAND_INS = {
     "actions/upload-artifact": "upload-artifact",
     "actions/download-artifact": "download-artifact",
     "actions/attest": "attest",
+    "ossf/scorecard-action": "scorecard",
+    "github/codeql-action": "codeql",
     "astral-sh/setup-uv": "setup-uv",
     "aws-actions/configure-aws-credentials": "sign-in",
     "google-github-actions/auth": "sign-in",
@@ -142,6 +144,8 @@ class GitHubActions:
         gh.chmod(0o755)
         hub.head_sha = self._sha
         hub.logins[OWNER_TOKEN] = "octocat"
+        workflows = (project.root / ".github/workflows").iterdir()
+        hub.workflows = {path.name: "active" for path in workflows}
         (self.home / ".gitconfig").write_text(
             f'[url "{project.origin}"]\n\tinsteadOf = {SERVER}/{SLUG}\n'
             f'[remote "origin"]\n\tuploadpack = {self._served("upload-pack")}\n'
@@ -431,7 +435,7 @@ class GitHubActions:
     def _mapped(self, tree: Path) -> list[str]:
         used = set()
         for path in (tree / ".github").rglob("*.yml"):
-            used |= set(re.findall(r"uses: ([\w.-]+/[\w.-]+)@(\w+)", path.read_text()))
+            used |= set(re.findall(r"uses: ([\w.-]+/[\w.-]+)(?:/[\w-]+)?@(\w+)", path.read_text()))
         words = []
         for name, sha in sorted(used):
             if name not in STAND_INS:  # of a workflow that is not walked
@@ -457,6 +461,7 @@ class GitHubActions:
             "full_name": SLUG,
             "owner": {"login": owner},
             "default_branch": "main",
+            "private": self.hub.repository["private"],
             "html_url": f"{SERVER}/{SLUG}",
         }
 

@@ -45,6 +45,7 @@ PATHS = {
             "/actions/secrets/{secret_name}",
             "/actions/runs/{run_id}",
             "/actions/runs/{run_id}/approvals",
+            "/actions/workflows",
             "/actions/workflows/{workflow_id}/dispatches",
             "/actions/permissions/workflow",
             "/keys",

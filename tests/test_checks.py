@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from acting import GitHubActions, Walk, on_github
+from advisories import Advisories
 from conftest import Project
 from published import Description
 
@@ -70,57 +67,6 @@ def test_ci_refuses_a_failing_test(github: GitHubActions) -> None:
 
 
 # security.yml
-
-
-class Advisories:
-    """The advisory service on loopback: POST a package, get what is known of it (OSV)."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-        self.broken: bytes | None = None
-        self.asked: set[str] = set()
-
-    def __enter__(self) -> Advisories:
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, answer = service.answer(query["package"]["name"])
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/v1/query"
-
-    def answer(self, package: str) -> tuple[int, bytes]:
-        self.asked.add(package)
-        if self.broken is not None:
-            return 200 if self.broken else 500, self.broken
-        if package not in self.known:
-            return 200, b"{}"
-        name = {"package": {"ecosystem": "PyPI", "name": package}, "versions": []}
-        ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
-        found = {
-            "id": self.known[package],
-            "details": "Weak.",
-            "affected": [name | {"ranges": ranges}],
-        }
-        return 200, json.dumps({"vulns": [found]}).encode()
 
 
 @pytest.fixture
@@ -204,6 +150,21 @@ def test_what_is_live_is_scanned_every_week(live: Project, published: Descriptio
         walk = github.schedule("watch.yml")
         results(walk, production="failure")
         assert "PYSEC-2026-1 in production" in walk.log
+
+
+# scorecard.yml
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
+    private: bool, github: GitHubActions
+) -> None:
+    github.hub.repository["private"] = private
+    walk = github.schedule("scorecard.yml")
+    results(walk, scorecard="success")
+    assert walk.noted("published") == [str(not private).lower()]
+    assert walk.noted("code-scanning") == ([] if private else ['{"runs": []}'])
+    assert (walk.artifacts / "scorecard/scorecard.sarif").exists()
 
 
 # train.yml

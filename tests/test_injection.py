@@ -99,7 +99,7 @@ def test_what_the_registry_and_tags_say_is_words(github: GitHubActions, mark: Pa
     assert set(went.jobs) == {"rollback"}, went.end
     tree.git("checkout", "--quiet", "registry")
     path = tree.root / "environments/dev.yaml"
-    text = path.read_text()
+    text = path.read_text().replace("previous: null", "previous: 1.0.0")  # so that it fits
     path.write_text(text.replace("version: 1.0.0", f"version: {json.dumps(payload(mark))}"))
     tree.git("commit", "--quiet", "--no-verify", "-am", payload(mark))
     tree.git("push", "--quiet", "--no-verify", "origin", "registry")

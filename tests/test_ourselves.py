@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
+from acting import on_github
+from advisories import Advisories
 from conftest import TEMPLATE, Project
+from published import Description
 
 pytestmark = pytest.mark.slow
 STARTS = "B404,B603,B607"  # as in a project: that a process is started says nothing
@@ -39,6 +43,28 @@ def test_there_is_no_secret(history: bool, baked: Project) -> None:
     assert [line["finding"] for line in lines if "finding" in line] == []
     (audit,) = [line["audit"]["summary"] for line in lines if "audit" in line]
     assert audit["scan_succeeded"] == len(places)
+
+
+def test_our_own_packages_are_asked_about(
+    tmp_path: Path, baked: Project, published: Description
+) -> None:
+    """Through the workflow itself, as it stands here."""
+    ours = Project(tmp_path / "template", baked.venv)
+    git("init", "--quiet", "--bare", "--initial-branch", "main", str(ours.origin))
+    here = git("stash", "create").strip() or "HEAD"
+    git("push", "--quiet", "--no-verify", str(ours.origin), f"{here}:refs/heads/main")
+    git("clone", "--quiet", str(ours.origin), str(ours.root))
+    with Advisories() as advisories, on_github(ours, published) as github:
+        github.variables = {"ADVISORY_SERVICE": "osv", "ADVISORY_URL": advisories.url}
+        walk = github.schedule("dependencies.yml")
+        assert walk.jobs == {"dependencies": "success"}, walk.end
+        assert {"cookiecutter", "pytest"} <= advisories.asked
+        advisories.known["cookiecutter"] = "PYSEC-2026-2"
+        walk = github.schedule("dependencies.yml")
+        assert walk.jobs == {"dependencies": "failure"}
+        assert "PYSEC-2026-2" in walk.log
+        advisories.broken = b"<html>"
+        assert github.schedule("dependencies.yml").jobs == {"dependencies": "failure"}
 
 
 def run(project: Project, tool: str, *words: str) -> subprocess.CompletedProcess[str]:

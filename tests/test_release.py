@@ -187,7 +187,7 @@ def test_a_record_edited_by_hand_is_refused(september: Project) -> None:
     attacker.git("commit", "--quiet", "--no-verify", "-am", "Typo")
     attacker.git("push", "--quiet", "--no-verify", "origin", "registry")
     done = september.mlops("promote", "1.0.1", "--to", "staging", expect=1)
-    assert "is not the one that its tag v1.0.1 was made for" in done.stderr
+    assert "there is another record of 1.0.1 before it" in done.stderr
 
 
 REFUSED = {

@@ -178,6 +178,9 @@ def test_runs_and_workflows(hub: StandIn, call: Caller) -> None:
     call("GET", "/actions/runs/6", expect=404)
     call("POST", "/actions/workflows/ci.yml/dispatches", {"ref": "main"}, 204)
     assert hub.dispatches == [("ci.yml", "main")]
+    hub.workflows = {"watch.yml": "disabled_inactivity"}
+    (watch,) = call("GET", "/actions/workflows")["workflows"]
+    assert (watch["path"], watch["state"]) == (".github/workflows/watch.yml", "disabled_inactivity")
     there = call("GET", "/actions/permissions/workflow")
     call("PUT", "/actions/permissions/workflow", there, 204)
     assert hub.errors == []

@@ -108,6 +108,7 @@ class Hub:
             "default_workflow_permissions": "write",
             "can_approve_pull_request_reviews": False,
         }
+        self.workflows: dict[str, str] = {}  # which files it knows, and in which state
         self.runs: dict[int, Item] = {}
         self.approvals: dict[int, list[Item]] = {}
         self.dispatches: list[tuple[str, str]] = []
@@ -624,6 +625,12 @@ def _(hub: Hub, ask: Request, number: int) -> Any:
 def _(hub: Hub, ask: Request, number: int) -> Any:
     found(list(hub.runs.values()), id=number)
     return hub.approvals.get(number, [])
+
+
+@on("GET", "/actions/workflows")
+def _(hub: Hub, ask: Request) -> Any:
+    paths = {f".github/workflows/{name}": state for name, state in hub.workflows.items()}
+    return Paged([{"path": path, "state": state} for path, state in paths.items()], "workflows")
 
 
 @on("POST", "/actions/workflows/{}/dispatches")

@@ -11,7 +11,11 @@ import yaml
 from hub import BOT, Hub
 from parcels import Project
 
+from mlops.artefacts.model import MODEL
+
 SERVER = "https://github.com"
+RUN = f"{SERVER}/acme/late-flights/actions/runs/"
+LIVE = "environments/production.yaml"
 
 
 class Runs:
@@ -41,16 +45,17 @@ class Runs:
 
     def record(self) -> Any:
         self.project.mlops("status")
-        return yaml.safe_load(
-            self.project.git("show", "refs/mlops/seen:environments/production.yaml")
-        )
+        return yaml.safe_load(self.project.git("show", f"refs/mlops/seen:{LIVE}"))
 
-    def slip_in(self, **fields: Any) -> None:
-        """Somebody changes production's record past the machinery."""
+    def slip_in(self, version: str = "1.1.0", **fields: Any) -> None:
+        """Somebody lets a version into production past the machinery, by a record that fits."""
+        files = self.project.record(version)["files"]
+        (model,) = [file["sha256"] for file in files if file["path"] == MODEL]
 
         def change(tree: Path) -> None:
-            path = tree / "environments/production.yaml"
+            path = tree / LIVE
             record = yaml.safe_load(path.read_text())
+            record |= {"version": version, "previous": record["version"], "model": model}
             path.write_text(yaml.safe_dump(record | fields, sort_keys=False))
 
         self.project.change_branch("registry", change)
@@ -63,7 +68,8 @@ def runs(second: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs(second, hub, monkeypatch)
     hub.run(1, "release.yml")
     hub.approve(1, "production", "ada")
-    runs.slip_in(run=f"{SERVER}/acme/late-flights/actions/runs/1", approved_by="ada")
+    second.rewrite(LIVE, "run: null", f"run: {RUN}1")
+    second.rewrite(LIVE, "approved_by: null", "approved_by: ada")
     return runs
 
 
@@ -124,7 +130,6 @@ def test_when_github_does_not_answer_nothing_enters_and_running_again_completes(
 
 # Records that were slipped in
 
-RUN = f"{SERVER}/acme/late-flights/actions/runs/"
 SLIPPED: dict[str, tuple[dict[str, Any], str]] = {
     "names no run": ({"run": None}, "names no run of this repository"),
     "of another repository": ({"run": f"{SERVER}/x/y/actions/runs/1"}, "names no run of this"),
@@ -147,7 +152,7 @@ SLIPPED: dict[str, tuple[dict[str, Any], str]] = {
         "its run 5 is one of ci.yml, which does not roll back",
     ),
     "a rollback to what never was there": (
-        {"action": "roll back", "run": f"{RUN}8", "version": "1.1.0", "previous": "1.0.0"},
+        {"action": "roll back", "run": f"{RUN}8"},
         "it was never promoted there",
     ),
 }
@@ -176,9 +181,7 @@ def test_an_approved_run_counts_once(runs: Runs) -> None:
     """The record of an old run is used again for another version."""
     runs.start(2, approved_by="ada")
     runs.promote("1.1.0")
-    record = runs.project.record("1.0.0")
-    model = next(f["sha256"] for f in record["files"] if f["path"] == "model/model.skops")
-    runs.slip_in(version="1.0.0", previous="1.1.0", model=model, since="2026-02-02T00:00:00+00:00")
+    runs.slip_in("1.0.0", since="2026-02-02T00:00:00+00:00")
     runs.start(3, approved_by="ada")
     said = runs.promote("1.1.0", expect=1)
     assert "its run 2 stands in 2 records" in said.err
@@ -195,11 +198,12 @@ def test_a_rollback_is_as_good_as_the_promotion_that_it_goes_back_to(runs: Runs)
 
 
 def test_a_rollback_to_what_nobody_approved_is_found(runs: Runs) -> None:
-    runs.slip_in(run=f"{RUN}6")
-    runs.start(2, approved_by="ada")
+    runs.project.rewrite(LIVE, f"run: {RUN}1", f"run: {RUN}6")
     runs.hub.run(6, "promote.yml")
     runs.hub.run(8, "rollback.yml")
-    runs.slip_in(action="roll back", run=f"{RUN}8")
+    runs.slip_in("1.1.0")
+    runs.slip_in("1.0.0", action="roll back", run=f"{RUN}8")
+    runs.start(2, approved_by="ada")
     said = runs.promote("1.1.0", expect=1)
     assert "of the promotion that it goes back to: nobody approved its run 6" in said.err
 
@@ -252,7 +256,7 @@ def test_a_proposal_is_renewed_and_not_doubled(runs: Runs) -> None:
 
 
 def test_a_doubt_can_be_settled_by_a_pull_request(runs: Runs) -> None:
-    runs.slip_in(run=None)
+    runs.project.rewrite(LIVE, f"run: {RUN}1", "run: null")
     runs.start(2, approved_by="ada")
     runs.promote("1.1.0", "--propose")
     (pull,) = runs.hub.pulls

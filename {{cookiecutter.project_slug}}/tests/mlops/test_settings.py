@@ -26,6 +26,7 @@ def guarded(released: Project, hub: Hub) -> Project:
     (released.root / ".github/CODEOWNERS").write_text(OWNERS)
     released.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
     released.on_github()
+    hub.workflows = {path.name: "active" for path in (GITHUB / "workflows").iterdir()}
     return released
 
 
@@ -196,13 +197,10 @@ def approved(project: Project, hub: Hub) -> None:
     hub.run(1, "release.yml")
     hub.approve(1, "production", "ada")
 
-    def change(tree: Path) -> None:
-        path = tree / "environments/production.yaml"
-        run = "https://github.com/acme/late-flights/actions/runs/1"
-        text = path.read_text().replace("run: null", f"run: {run}")
-        path.write_text(text.replace("approved_by: null", "approved_by: ada"))
-
-    project.change_branch("registry", change)
+    run = "https://github.com/acme/late-flights/actions/runs/1"
+    live = "environments/production.yaml"
+    project.rewrite(live, "run: null", f"run: {run}")
+    project.rewrite(live, "approved_by: null", "approved_by: ada")
 
 
 @pytest.fixture
@@ -271,6 +269,14 @@ SICK: dict[str, tuple[Any, str]] = {
     "a strong token": (
         lambda hub: hub.permissions.update(default_workflow_permissions="write"),
         "may only read unless",
+    ),
+    "a week's watch": (
+        lambda hub: hub.workflows.update({"watch.yml": "disabled_inactivity"}),
+        "watch.yml does not run (disabled_inactivity): `gh workflow enable watch.yml`",
+    ),
+    "a workflow that GitHub lacks": (
+        lambda hub: hub.workflows.pop("model-gate.yml"),
+        "GitHub does not know model-gate.yml",
     ),
     "an approval that is gone": (lambda hub: hub.approvals.clear(), "nobody approved its run 1"),
     "a token that sees nothing": (lambda hub: hub.fault("rulesets", 403), "cannot be seen"),

@@ -63,6 +63,7 @@ def examine(root: Path) -> list[Row]:
         ("environments", lambda: _environments(root, github)),
         ("secrets", lambda: _secrets(root, github)),
         ("workflow token", lambda: _token(github)),
+        ("workflows", lambda: _workflows(root, github)),
         ("what is live", lambda: _live(root, github)),
     ]
     for subject, question in questions:
@@ -297,6 +298,29 @@ def _token(github: GitHub) -> Iterator[Row]:
     yield _row(read, "workflow token", "may only read unless a job asks for more")
     opens = bool(there["can_approve_pull_request_reviews"])
     yield _row(opens, "workflow token", "may open the pull request of a promotion")
+
+
+def _workflows(root: Path, github: GitHub) -> Iterator[Row]:
+    """Whether GitHub runs them: it stops the weekly ones where nobody commits for 60 days.
+
+    https://docs.github.com/en/rest/actions/workflows#list-repository-workflows
+    """
+    listed = github.every("actions/workflows", "workflows")
+    states = {str(workflow["path"]): str(workflow["state"]) for workflow in listed}
+    paths = sorted((root / ".github/workflows").glob("*.yml"))
+    stopped = 0
+    for path in paths:
+        state = states.get(f".github/workflows/{path.name}")
+        if state == "active":
+            continue
+        stopped += 1
+        if state is None:
+            words = f"GitHub does not know {path.name}: push it to the default branch"
+        else:
+            words = f"{path.name} does not run ({state}): `gh workflow enable {path.name}`"
+        yield Row("bad", "workflows", words)
+    if not stopped:
+        yield Row("good", "workflows", f"{len(paths)} workflows run")
 
 
 def _live(root: Path, github: GitHub) -> Iterator[Row]:
