@@ -201,7 +201,7 @@ def test_a_rollback_to_what_nobody_approved_is_found(runs: Runs) -> None:
     runs.project.rewrite(LIVE, f"run: {RUN}1", f"run: {RUN}6")
     runs.hub.run(6, "promote.yml")
     runs.hub.run(8, "rollback.yml")
-    runs.slip_in("1.1.0")
+    runs.slip_in("1.1.0", run=f"{RUN}7")
     runs.slip_in("1.0.0", action="roll back", run=f"{RUN}8")
     runs.start(2, approved_by="ada")
     said = runs.promote("1.1.0", expect=1)
