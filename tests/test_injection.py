@@ -104,5 +104,6 @@ def test_what_the_registry_and_tags_say_is_words(github: GitHubActions, mark: Pa
     tree.git("commit", "--quiet", "--no-verify", "-am", payload(mark))
     tree.git("push", "--quiet", "--no-verify", "origin", "registry")
     walk = github.dispatch("rollback.yml", {"environment": "dev", "version": ""})
-    ran(walk, rollback="failure")
+    ran(walk, rollback="success")
+    assert project.live()["dev"] == "1.0.0"
     ran(github.pushed(), register="success")
