@@ -177,6 +177,14 @@ def test_a_record_that_was_slipped_in_is_found(
     assert words in runs.project.mlops("doctor", expect=1).out
 
 
+def test_a_record_that_fits_another_that_was_slipped_in_is_found(runs: Runs) -> None:
+    runs.slip_in("1.1.0", previous="0.9.0")
+    runs.slip_in("1.0.0", run=None)
+    runs.start(2, approved_by="ada")
+    said = runs.promote("1.1.0", expect=1)
+    assert "1.0.0 is live in production, but its record names no run" in said.err
+
+
 def test_an_approved_run_counts_once(runs: Runs) -> None:
     """The record of an old run is used again for another version."""
     runs.start(2, approved_by="ada")

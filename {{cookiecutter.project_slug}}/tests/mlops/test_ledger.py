@@ -50,6 +50,13 @@ class Branch:
     def forge(self) -> None:
         self.put(self.new("9.0.0", "8.0.0"))
 
+    def chain(self) -> None:
+        """Somebody writes a record that fits the newest one, whoever wrote that."""
+        newest = list(dict.fromkeys(e.content for e in self.events if e.content))[-1:]
+        if newest and newest[0] in self.says:
+            self.put(self.new(f"9.{len(self.says)}.0", self.says[newest[0]].version))
+            self.good.append(self.now)
+
     def junk(self) -> None:
         self.put(f"junk {len(self.events)}")
 
@@ -71,7 +78,7 @@ def record(version: str, previous: str | None) -> EnvironmentRecord:
 
 @pytest.mark.parametrize("first", ["command", "forge"])
 def test_only_what_commands_wrote_holds_and_the_last_of_it_can_be_put_back(first: str) -> None:
-    words = ("command", "forge", "junk", "replay", "remove", "revert")
+    words = ("command", "forge", "chain", "junk", "replay", "remove", "revert")
     for others in product(words, repeat=4):
         branch = Branch()
         for word in (first, *others):

@@ -4,6 +4,11 @@ Only commands write the registry, and each leaves one event. A version and a ret
 once. What is live in an environment names the version that was live before, and no record is
 written twice. An event that does not fit is passed over: nothing is decided on it, and the next
 one has to fit the last that holds. Whoever puts back what held last has mended the file.
+
+A record that fits the one right before it holds even if that one does not: whoever could write
+both could as well write one that fits. So the newest few tell what holds, and the rules stop what
+is careless; who let a record in is asked of GitHub (`approval.py`), who made a version, of its
+signature.
 """
 
 from __future__ import annotations
@@ -52,25 +57,24 @@ def tell(events: Sequence[Event], read: Read, sure: int = 0) -> list[Told]:
     hold. `read` raises Refused for what is no record.
     """
     held: Told | None = None
+    newest: Record | None = None
     seen = {event.content for event in events[:sure]}
     told = []
     for number, event in enumerate(events[sure:], sure):
         if sure and number == sure:
             this = Told(event, read(event), "holds")
         else:
-            this = _judge(event, held, event.content in seen, read)
+            this = _judge(event, held, newest, event.content in seen, read)
         held = this if this.state == "holds" else held
+        if event.content and event.content not in seen:
+            newest = this.record
         seen.add(event.content)
         told.append(this)
     return told
 
 
 def last(events: Sequence[Event], read: Read) -> Told:
-    """What the last event of one file tells, from as few records as decide it.
-
-    Where a record fits the one right before it, that one is taken to hold: whoever could forge
-    both could as well forge one that fits.
-    """
+    """As the last of `tell`, from as few records as decide it."""
     first: dict[str | None, int] = {}
     for number, event in enumerate(events):
         first.setdefault(event.content, number)
@@ -81,7 +85,7 @@ def last(events: Sequence[Event], read: Read) -> Told:
     return tell(events, read)[-1]
 
 
-def _judge(event: Event, held: Told | None, again: bool, read: Read) -> Told:
+def _judge(event: Event, held: Told | None, newest: Record | None, again: bool, read: Read) -> Told:
     before = held.record if held else None
     if event.content == (held.event.content if held else None):
         return Told(event, before, "put back")
@@ -95,6 +99,8 @@ def _judge(event: Event, held: Told | None, again: bool, read: Read) -> Told:
     except Refused as error:
         return Told(event, None, "passed over", str(error))
     why = _misfit(record, before)
+    if why and newest and not _misfit(record, newest):
+        why = ""
     return Told(event, record, "passed over" if why else "holds", why)
 
 

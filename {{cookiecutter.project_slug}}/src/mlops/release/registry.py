@@ -98,7 +98,7 @@ class Registry:
             files.setdefault(event.path, []).append(event)
         tree = [line.split("\t", 1) for line in self.git("ls-tree", "-r", tip).splitlines()]
         there = {path: entry.split()[2] for entry, path in tree}
-        for path in files.keys() | there.keys():  # a merge may have dropped what it merged
+        for path in sorted(files.keys() | there.keys()):  # a merge may have dropped what it merged
             of_path = files.setdefault(path, [])
             if (of_path[-1].content if of_path else None) != there.get(path):
                 of_path.append(Event(len(events), tip, path, there.get(path)))
