@@ -569,6 +569,9 @@ def test_where_github_does_not_answer_workflows_are_not_clean(
 ) -> None:
     """It is reached through a proxy that is not there, says nothing, refuses, or babbles."""
     monkeypatch.setenv("GH_TOKEN", "x")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project.root.parent))  # nothing is known yet
+    monkeypatch.setenv("HOME", str(project.root.parent))
+    monkeypatch.delenv("ZIZMOR_OFFLINE", raising=False)
     monkeypatch.setattr(scanners, "TIMEOUT", 5)
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -57,6 +57,14 @@ class Outcome:
     verdict: Verdict | None = None
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """Where a promotion is proposed as a pull request, and why it is not simply made."""
+
+    github: GitHub
+    why: str
+
+
 class Release:
     """The commands that need or write the registry of the project in `root`."""
 
@@ -196,7 +204,7 @@ class Release:
                 f"{live.version}, which is newer than {version}, is live in {environment}. Going "
                 f"back is a rollback: `mlops rollback {environment} --to {version}`."
             )
-        approved_by, why = self._approved(registry, environment, propose)
+        approved_by, proposal = self._approved(registry, environment, propose)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             _step(f"2/6 fetch its files from {before} and verify them")
@@ -216,9 +224,9 @@ class Release:
         evidence = verdict.summary | {"protection": protection}
         entry = self._entry(registry, record, environment, "promote", None, evidence)
         entry = replace(entry, approved_by=approved_by)
-        if why is not None:
+        if proposal:
             _step("6/6 propose the promotion as a pull request to the registry")
-            return self._propose(registry, entry, verdict, why)
+            return self._propose(registry, entry, verdict, proposal)
         _step("6/6 write the promotion into the registry")
         registry.write(entry, f"Promote {environment}: {version}")
         return Outcome(version, f"{version} is live in {environment}.", True, verdict)
@@ -372,8 +380,8 @@ class Release:
 
     def _approved(
         self, registry: Registry, environment: str, propose: bool
-    ) -> tuple[str | None, str | None]:
-        """Who approved this promotion, or that a pull request must, and then why."""
+    ) -> tuple[str | None, Proposal | None]:
+        """Who approved this promotion, or that a pull request must, and then which."""
         github = self._asks(environment)
         if github is None:
             return None, None
@@ -392,28 +400,25 @@ class Release:
         else:
             why = f"nobody approved run {run} for {environment}: it has no required reviewers"
         if propose:
-            return BY_PULL_REQUEST, why
+            return BY_PULL_REQUEST, Proposal(github, why)
         raise Refused(
             f"{why}, so nothing goes there unseen. With `--propose` the promotion becomes a pull "
             f"request that somebody else merges. {_LOOK}"
         )
 
     def _propose(
-        self, registry: Registry, entry: EnvironmentRecord, verdict: Verdict, why: str
+        self, registry: Registry, entry: EnvironmentRecord, verdict: Verdict, proposal: Proposal
     ) -> Outcome:
-        github = GitHub.of(self.root)
-        if github is None:
-            raise Refused(f"{why}, and origin is no GitHub repository where it could be proposed.")
         branch = f"{PROPOSALS}{entry.environment}"
         subject = f"Promote {entry.environment}: {entry.version}"
         registry.propose(entry, subject, branch)
         body = (
             f"Merging this lets **{entry.version}** into **{entry.environment}**. It replaces "
             f"{entry.previous or 'nothing'}. Somebody else than {cell(entry.by)}, who asked "
-            f"for it, has to merge it.\n\nWhy it is a pull request: {cell(why)}.\n\n"
+            f"for it, has to merge it.\n\nWhy it is a pull request: {cell(proposal.why)}.\n\n"
             f"Run: {entry.run}\n\n{report.to_markdown(verdict)}"
         )
-        url = propose(github, branch, subject, body)
+        url = propose(proposal.github, branch, subject, body)
         message = f"{entry.version} is proposed for {entry.environment}; merging {url} lets it in."
         return Outcome(entry.version, message, False, verdict)
 
