@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops.errors import Misuse, Refused
+from mlops.screen import spoken
 
 ROOT = Path(".")
 
@@ -17,14 +18,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 yes, 1 no, 2 could not decide, 64 wrong use."""
     arguments = _parser().parse_args(argv)
     arguments.where = Path.cwd()  # paths are meant from where the command was called
-    try:
-        _enter_project()
-        return int(arguments.run(arguments) or 0)
-    except Refused as error:
-        if getattr(arguments, "json", False):
-            print(json.dumps({"error": str(error), "status": error.status}, ensure_ascii=False))
-        print(f"mlops {arguments.command}: {error}", file=sys.stderr)
-        return error.status
+    as_json = getattr(arguments, "json", False)
+    with spoken(exact=as_json or arguments.command == "bom"):
+        try:
+            _enter_project()
+            return int(arguments.run(arguments) or 0)
+        except Refused as error:
+            if as_json:
+                print(json.dumps({"error": str(error), "status": error.status}, ensure_ascii=False))
+            print(f"mlops {arguments.command}: {error}", file=sys.stderr)
+            return error.status
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,14 +1,18 @@
 """The command line: where it works, and what it answers to wrong words."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from parcels import Project
 
 from mlops.cli import main
+from mlops.screen import Words
 
 
 def test_it_works_from_any_folder_of_the_project(released: Project) -> None:
@@ -36,6 +40,38 @@ def test_a_refusal_is_json_where_json_was_asked_for(released: Project) -> None:
     said = released.mlops("promote", "9.9.9", "--to", "dev", "--json", expect=1)
     assert json.loads(said.out)["status"] == 1
     assert "There is no version 9.9.9" in json.loads(said.out)["error"]
+
+
+HOSTILE = "\x1b[2J\x1b]0;mine\x07\r\u202e\n::set-output name=live::true\n  ::error::x ##[error]y"
+
+
+def test_what_is_printed_is_words(released: Project) -> None:
+    """A record that would clear a terminal, and set an output of a workflow's step."""
+    path = "environments/dev.yaml"
+
+    def change(tree: Path) -> None:
+        record = yaml.safe_load((tree / path).read_text())
+        record |= {"version": "1.0.1", "previous": "1.0.0", "reason": HOSTILE}
+        (tree / path).write_text(yaml.safe_dump(record))
+
+    released.change_branch("registry", change)
+    told = released.mlops("history")
+    stray = released.mlops("history", "--at", HOSTILE, expect=64)
+    for text in (told.out, stray.err):
+        assert r"\x1b[2J\x1b]0;mine\x07\x0d\x202e" in text
+        assert not re.search(r"^\s*::|##\[|[\x1b\x07\r\u202e]", text, re.MULTILINE)
+        assert ": :set-output name=live::true" in text
+    (*_, last) = released.mlops("history", "--json").json
+    assert last["reason"] == HOSTILE, "for machines it is as it was"
+
+
+def test_colours_stay_and_lines_are_told_apart() -> None:
+    shown = io.StringIO()
+    stream = Words(shown)
+    for part in ("\x1b[1;31mred\x1b[0m ", "::no command\n", " ", "::one\n", "a::b"):
+        stream.write(part)
+    assert shown.getvalue() == "\x1b[1;31mred\x1b[0m ::no command\n : :one\na::b"
+    assert stream.getvalue() == shown.getvalue()
 
 
 def test_help_imports_nothing_heavy() -> None:

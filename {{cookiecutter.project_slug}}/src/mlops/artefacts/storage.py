@@ -18,6 +18,7 @@ from typing import Any
 from mlops.artefacts.files import digest
 from mlops.artefacts.git import REMOTE, Git, GitError
 from mlops.errors import Misuse, Refused, Undecided
+from mlops.screen import as_it_is
 
 BRANCH = "dvc-storage"
 FOLDER = ".dvc-storage"
@@ -297,7 +298,8 @@ def dvc(*args: str) -> int:
     ours = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(ours + os.pathsep):
         os.environ["PATH"] = ours + os.pathsep + os.environ.get("PATH", "")
-    return int(main(list(args)))
+    with as_it_is():
+        return int(main(list(args)))
 
 
 def must(*args: str) -> None:

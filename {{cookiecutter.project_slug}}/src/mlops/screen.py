@@ -1,0 +1,55 @@
+"""What is printed is words: no terminal and no runner takes them for commands.
+
+A record, a file name or a value of the data may hold what moves a terminal's cursor or, in the
+log of a workflow, sets a step's output:
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
+
+# All but tab, end of line, and the colours of a terminal; then what turns the order of letters.
+_CONTROL = re.compile(
+    r"\x1b(?!\[[\d;]*m)|[\0-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|[\u202a-\u202e\u2066-\u2069]"
+)
+_COMMAND = re.compile(r"^(\s*:)(?=:)|(#)(?=#\[)", re.MULTILINE)
+
+
+class Words:
+    """A stream that shows control characters, and breaks what a runner would obey."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._fresh = True  # nothing but space stands on the line yet
+
+    def write(self, text: str) -> int:
+        shown = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+        lead = "" if self._fresh else "."
+        self.stream.write(_COMMAND.sub(r"\1\2 ", lead + shown)[len(lead) :])
+        line = (lead + shown).rpartition("\n")[2]
+        self._fresh = not line.strip()
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def spoken(exact: bool) -> Iterator[None]:
+    """Let standard output and error be words; output that is `exact` is for machines."""
+    out = sys.stdout if exact else Words(sys.stdout)
+    with redirect_stdout(out), redirect_stderr(Words(sys.stderr)):
+        yield
+
+
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """For a tool that draws on the terminal itself."""
+    out, err = (getattr(s, "stream", s) for s in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
