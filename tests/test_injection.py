@@ -100,10 +100,12 @@ def test_what_the_registry_and_tags_say_is_words(github: GitHubActions, mark: Pa
     tree.git("checkout", "--quiet", "registry")
     path = tree.root / "environments/dev.yaml"
     text = path.read_text().replace("previous: null", "previous: 1.0.0")  # so that it fits
-    path.write_text(text.replace("version: 1.0.0", f"version: {json.dumps(payload(mark))}"))
+    version = json.dumps(payload(mark) + "\n::error::obeyed")
+    path.write_text(text.replace("version: 1.0.0", f"version: {version}"))
     tree.git("commit", "--quiet", "--no-verify", "-am", payload(mark))
     tree.git("push", "--quiet", "--no-verify", "origin", "registry")
     walk = github.dispatch("rollback.yml", {"environment": "dev", "version": ""})
     ran(walk, rollback="success")
+    assert ": :error::obeyed" in walk.log, "the runner is told nothing"
     assert project.live()["dev"] == "1.0.0"
     ran(github.pushed(), register="success")
