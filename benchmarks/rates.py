@@ -27,15 +27,17 @@ import numpy as np
 import pandas as pd
 import skops.io
 import yaml
-from mlops.artefacts.contract import read_contract
-from mlops.artefacts.files import digest
-from mlops.artefacts.lock import TEST, TRAIN, Lock
-from mlops.artefacts.model import BASELINE, MODEL, seal
-from mlops.gate.checks import CHECKS
-from mlops.gate.evidence import Champion, Evidence
-from mlops.gate.policy import read_policy
-from mlops.gate.verdict import judge
-from mlops.release.smoke import golden
+
+from gatewright.adapters.files import digest
+from gatewright.adapters.model_file import seal
+from gatewright.contract.schema import read_contract
+from gatewright.gate.checks import CHECKS
+from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.policy import read_policy
+from gatewright.gate.verdict import judge
+from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.pipeline.dvc_lock import Lock
+from gatewright.release.smoke_test import golden
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "{{cookiecutter.project_slug}}/docs/checks/README.md"

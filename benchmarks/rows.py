@@ -19,14 +19,15 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mlops.artefacts.contract import read_contract
-from mlops.artefacts.files import digest, read_text
-from mlops.artefacts.lock import TEST, TRAIN, parse_lock
-from mlops.artefacts.model import BASELINE, MODEL
-from mlops.gate.evidence import Champion, Evidence
-from mlops.gate.policy import read_policy
-from mlops.gate.verdict import judge
-from mlops.release.smoke import golden
+
+from gatewright.adapters.files import digest, read_text
+from gatewright.contract.schema import read_contract
+from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.policy import read_policy
+from gatewright.gate.verdict import judge
+from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.release.smoke_test import golden
 
 
 def enlarge(factor: int, target: Path) -> None:

@@ -43,7 +43,7 @@ ENVIRONMENT = {
 EVENTS = """
 from pathlib import Path
 from dataclasses import replace
-from mlops.release.registry import Registry
+from gatewright.registry.git_registry import Registry
 root = Path(".")
 registry = Registry(root).fetch()
 first, live = registry.version("1.0.0"), registry.live("dev")

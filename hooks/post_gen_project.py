@@ -1,10 +1,12 @@
-"""Turn the files into a repository: Git, locked environment, DVC, storage, first commit."""
+"""Turn the files into a repository: library, environment, Git, DVC, storage, first commit."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
 SLUG = ANSWERS["project_slug"]
@@ -22,6 +24,43 @@ def run(what: str, *command: str) -> bool:
         return False
 
 
+def find_template() -> "Path | None":
+    """The folder of the template. cookiecutter hands on what was typed, which may be relative."""
+    typed = ANSWERS.get("_repo_dir", "")
+    output = Path(ANSWERS.get("_output_dir", "."))
+    for base in (Path(os.environ.get("PWD", ".")), output, *output.parents):
+        if typed and (base / typed / "src/gatewright").is_dir():
+            return base / typed
+    return None
+
+
+def clone_template(folder: str) -> "Path | None":
+    """cruft does not say where it has the template, so it is cloned again at the same commit."""
+    address, commit = ANSWERS.get("_template"), ANSWERS.get("_commit")
+    ready = (
+        commit
+        and run("", "git", "clone", "--quiet", "--no-checkout", str(address), folder)
+        and run("", "git", "-C", folder, "checkout", "--quiet", str(commit))
+    )
+    return Path(folder) if ready else None
+
+
+def build_library() -> bool:
+    """Build the wheel of the library that lies beside the template into vendor/."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = find_template() or clone_template(folder)
+        if source is None:
+            return False
+        build = (str(UV), "build", "--quiet", "--wheel", "--out-dir", "vendor", str(source))
+        run("library", *build)
+    Path("vendor/.gitignore").unlink(missing_ok=True)  # uv leaves one that hides the wheel
+    return wheel().is_file()
+
+
+def wheel() -> Path:
+    return Path("vendor", f"gatewright-{ANSWERS['_library_version']}-py3-none-any.whl")
+
+
 def introduce() -> None:
     """Where Git does not know its user, the first commits are in the author's name."""
     if not subprocess.run(["git", "config", "user.email"], capture_output=True).stdout:
@@ -33,23 +72,33 @@ def introduce() -> None:
 def main() -> None:
     if not shutil.which("git"):
         sys.exit("Git is missing, and the project lives in it: install Git, then generate again.")
+    if UV is None:
+        sys.exit(
+            "uv is missing, and it builds the library that judges the project's models: install "
+            "uv (https://docs.astral.sh/uv), then generate again."
+        )
     print(f"Setting up {SLUG}:")
+    if not build_library():
+        sys.exit(
+            f"The library could not be built from {ANSWERS.get('_template')}, and without it "
+            "nothing judges the project's models: mend what stands above, or name the template by "
+            "its whole path, then generate again."
+        )
     run("Git repository", "git", "init", "--quiet", "-b", "main")
     introduce()
     ready = (
-        UV is not None
-        and run("lock the environment", UV, "lock", "--quiet")
+        run("lock the environment", UV, "lock", "--quiet")
         and run("install it", UV, "sync", "--quiet")
         and run("DVC, storage and hooks", UV, "run", "--quiet", "mlops", "setup")
     )
-    message = "Start from the Steelthread template"
+    message = "Start from the Gatewright template"
     run("first commit", "git", "add", "--all")
     run("", "git", "commit", "--quiet", "--no-verify", "-m", message)
     if ready:
         print(f"{SLUG} is ready. Next:")
         steps = ["uv run mlops run", "uv run mlops gate"]
     else:
-        print(f"{SLUG} is whole, but uv or the network was missing. When both are there:")
+        print(f"{SLUG} is whole, but the network was missing. When it is there:")
         steps = ["uv sync", "uv run mlops setup", "git add --all", "git commit -m 'Lock'"]
     print("\n".join(f"  {step}" for step in (f"cd {SLUG}", *steps)))
 

@@ -39,9 +39,9 @@ for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
 TRAINING_AUC = """
 import pandas, sklearn.metrics
 from pathlib import Path
-from mlops.artefacts.contract import read_contract
-from mlops.artefacts.model import load_model
-from mlops.measure.scoring import answer
+from gatewright.contract.schema import read_contract
+from gatewright.adapters.model_file import load_model
+from gatewright.evaluation.predictions import answer
 contract = read_contract(Path("."))
 rows = pandas.read_parquet("data/split/train.parquet")
 answers = answer(load_model(Path("model/model.skops")), rows, contract, "model")

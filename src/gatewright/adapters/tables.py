@@ -1,0 +1,81 @@
+"""Parquet files, opened only if what they unpack to fits into this machine."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gatewright.errors import Refused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CELL = 8  # bytes of a number; a column that repeats one value takes none in the file
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table of a Parquet file.
+
+    Raises Refused for a file that is none, and for one that would not fit into memory, which is
+    reckoned before anything is unpacked.
+    """
+    import pandas as pd
+
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        if (needed := _unpacked(path, there)) > there:
+            raise Refused(
+                f"{path} unpacks to at least {needed / 1e9:,.0f} GB, and this machine has "
+                f"{there / 1e9:,.0f} GB. It is not opened. If it is meant, use a larger machine."
+            )
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise Refused(
+            f"{path} is no readable Parquet file ({error}). Restore it, or run `uv run mlops run`."
+        ) from None
+
+
+def _unpacked(path: Path, there: int) -> int:
+    """The bytes of all values, by the metadata; texts are added up if that could be too much.
+
+    A dictionary holds a text once, however often the column repeats it. Texts within lists and
+    structures, which no contract knows, are reckoned as if each were the longest.
+    """
+    import pyarrow.parquet as pq
+
+    told = pq.read_metadata(path)
+    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+    leaves = [told.schema.column(number) for number in range(told.num_columns)]
+    columns = told.schema.to_arrow_schema().names
+    known = Counter([*columns, *(leaf.path for leaf in leaves)])
+    flat, needed, packed, longest = [], 0, 0, 0
+    for number, leaf in enumerate(leaves):
+        chunks = [group.column(number) for group in groups]
+        values = sum(chunk.num_values for chunk in chunks)
+        packed += sum(chunk.total_uncompressed_size for chunk in chunks)
+        needed += values * max(leaf.length, _CELL)
+        if leaf.physical_type == "BYTE_ARRAY":
+            most = sum(chunk.num_values * chunk.total_uncompressed_size for chunk in chunks)
+            if leaf.path in columns and known[leaf.path] == 2:  # as column and as leaf
+                longest += most
+                flat.append(leaf.path)
+            else:
+                needed += most
+    needed = max(needed, packed)
+    return needed + _texts(path, flat) if needed <= there < needed + longest else needed
+
+
+def _texts(path: Path, columns: list[str]) -> int:
+    """The bytes of the texts of some columns, each as often as it stands there."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    total = 0
+    file = pq.ParquetFile(path, read_dictionary=columns)
+    for batch in file.iter_batches(columns=columns):
+        for column in batch.columns:
+            lengths = pc.binary_length(column.dictionary).cast("int64")
+            total += pc.sum(lengths.take(column.indices)).as_py() or 0
+    return total

@@ -1,0 +1,1 @@
+"""The schema of a request and of an answer, and what follows from it."""

@@ -1,0 +1,1 @@
+"""Measuring a model: predictions, metrics, intervals, slices, data."""

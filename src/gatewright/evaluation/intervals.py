@@ -1,0 +1,46 @@
+"""What follows from an estimate and its standard error."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewright.evaluation.bootstrap import Estimate
+
+
+def normal(value: float, error: float, confidence: float = 0.95) -> Estimate:
+    """The interval of an estimate that is about normal."""
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return Estimate(float(value), float(value - reach), float(value + reach))
+
+
+def mean_error(values: NDArray[np.float64], groups: NDArray[np.int64] | None = None) -> float:
+    """The standard error of the mean of values of shape (n,).
+
+    With groups (codes from 0, shape (n,)), rows of a group are not taken for independent (Liang
+    and Zeger 1986).
+    """
+    centred = values - values.mean()
+    if groups is not None:
+        centred = np.bincount(groups, weights=centred)
+    units = np.count_nonzero(np.bincount(groups)) if groups is not None else len(values)
+    return float(np.sqrt((centred**2).sum() * units / max(units - 1, 1)) / len(values))
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
+    """Which hypotheses are rejected, with a family-wise error of at most `alpha` (Holm 1979)."""
+    rejected = [False] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
+    for rank, at in enumerate(order):
+        if not p_values[at] <= alpha / (len(p_values) - rank):
+            break
+        rejected[at] = True
+    return rejected
+
+
+def below(value: float, bound: float, error: float) -> float:
+    """The p-value of "the truth is at least `bound`", given an estimate and its error."""
+    if not error > 0:
+        return 0.0 if value < bound else 1.0
+    return NormalDist().cdf((value - bound) / error)

@@ -1,0 +1,151 @@
+"""What a model could know of the test rows, or of their answer, that it should not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gatewright.contract.schema import Contract
+from gatewright.evaluation.predictions import Truth, truth
+
+MOST = 20_000  # rows of each side on which single columns are tried
+NEAR = 0.05  # of a standard deviation: the grid on which near duplicates fall together
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The share of the test rows that stand in the training rows, and what is usual.
+
+    Usual is the share of the training rows that stand among the others: few or coarse features
+    repeat without any leak.
+    """
+
+    share: float
+    usual: float
+
+    @property
+    def beyond(self) -> float:
+        return self.share - self.usual
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What was found between training and test rows.
+
+    alone: by feature, how well it tells the target by itself on test rows: ROC AUC (the mean over
+    the classes), or R² for a number. identifiers: features with (nearly) a value a row.
+    same, near: test rows whose features and label stand in the training rows, exactly and to NEAR
+    of a standard deviation. late: share of the training rows that are later than the first
+    test row; None without a time column.
+    """
+
+    alone: dict[str, float]
+    identifiers: list[str]
+    same: Repeats
+    near: Repeats
+    late: float | None
+
+
+def find_leakage(
+    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, seed: int = 0
+) -> Leakage:
+    """Compare training and test rows. Both need the contract's features and target."""
+    features = [name for name in contract.features if name in train and name in test]
+    y, y_test = truth(train, contract), truth(test, contract)
+    late = None
+    if contract.time and contract.time in train and contract.time in test:
+        late = float((train[contract.time] > test[contract.time].min()).mean())
+    return Leakage(
+        alone=_alone(train, test, y, y_test, features, contract, seed),
+        identifiers=[name for name in features if _identifies(train[name], name, contract)],
+        same=_shared(train[features], test[features], y, y_test),
+        near=_shared(*_coarse(train[features], test[features]), y, y_test),
+        late=late,
+    )
+
+
+def _identifies(values: pd.Series, name: str, contract: Contract) -> bool:
+    """Whether a column names rows: the whole key, or text or whole numbers that hardly repeat."""
+    if contract.key == (name,):
+        return True
+    if contract.columns[name].type not in ("string", "integer"):
+        return False
+    return bool(values.nunique() > 0.95 * max(values.notna().sum(), 1))
+
+
+def _shared(train: pd.DataFrame, test: pd.DataFrame, y: Truth, y_test: Truth) -> Repeats:
+    if not len(test.columns):
+        return Repeats(0.0, 0.0)
+    seen, asked = (
+        pd.util.hash_pandas_object(rows.assign(**{" label": label}), index=False)
+        for rows, label in ((train, y), (test, y_test))
+    )
+    return Repeats(float(asked.isin(seen).mean()), float(seen.duplicated(keep=False).mean()))
+
+
+def _coarse(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows with their numbers on a grid of NEAR standard deviations of the training rows."""
+    made: tuple[dict[str, pd.Series], dict[str, pd.Series]] = ({}, {})
+    for name in train:
+        columns = (train[name], test[name])
+        if pd.api.types.is_numeric_dtype(train[name].dtype) and train[name].dtype != bool:
+            step = NEAR * float(train[name].astype(float).std())
+            columns = tuple(
+                (column.astype(float) / step).round() if step > 0 else column for column in columns
+            )
+        for side, column in zip(made, columns, strict=True):
+            side[name] = column
+    return pd.DataFrame(made[0]), pd.DataFrame(made[1])
+
+
+def _alone(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    y: Truth,
+    y_test: Truth,
+    features: list[str],
+    contract: Contract,
+    seed: int,
+) -> dict[str, float]:
+    """A small tree a column, fitted on training rows and tried on test rows."""
+    from sklearn.metrics import r2_score, roc_auc_score
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    draw = np.random.default_rng(seed)
+    rows, others = (_some(draw, len(side)) for side in (train, test))
+    number = contract.target.type == "regression"
+    kind = DecisionTreeRegressor if number else DecisionTreeClassifier
+    known = np.unique(y[rows])
+    if not number and (len(known) < 2 or not np.array_equal(known, np.unique(y_test[others]))):
+        return {}
+    scores = {}
+    for name in features:
+        inputs, asked = _codes(train[name].iloc[rows], test[name].iloc[others], y[rows])
+        tree = kind(max_leaf_nodes=32, min_samples_leaf=5, random_state=seed).fit(inputs, y[rows])
+        if number:
+            scores[name] = float(r2_score(y_test[others], tree.predict(asked)))
+            continue
+        said = tree.predict_proba(asked)
+        said = said[:, 1] if len(known) == 2 else said
+        scores[name] = float(roc_auc_score(y_test[others], said, multi_class="ovr"))
+    return scores
+
+
+def _some(draw: np.random.Generator, n: int) -> NDArray[np.int64]:
+    return np.asarray(np.sort(draw.choice(n, MOST, replace=False)) if n > MOST else np.arange(n))
+
+
+def _codes(
+    train: pd.Series, test: pd.Series, y: Truth
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One column as numbers; categories in the order of their mean target in training."""
+    if not (pd.api.types.is_numeric_dtype(train.dtype) or train.dtype == bool):
+        means = pd.Series(y.astype(float)).groupby(train.astype(str).to_numpy()).mean()
+        order = dict(zip(means.sort_values().index, range(len(means)), strict=True))
+        train, test = (side.astype(str).map(order) for side in (train, test))
+    made = (side.to_numpy(dtype=float, na_value=np.nan).reshape(-1, 1) for side in (train, test))
+    first, second = made
+    return first, second

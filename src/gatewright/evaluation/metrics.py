@@ -1,0 +1,311 @@
+"""Metrics that can be computed under row weights.
+
+Each takes a weight a row, so that a bootstrap resample is one weighted evaluation and nothing is
+sorted twice. Names are scikit-learn's; under unit weights so are the values. A team adds its own
+in gates.yaml, by the path of a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewright.contract.schema import Contract, Strict, Task
+from gatewright.errors import Refused
+from gatewright.evaluation.predictions import Answers, Floats, Truth
+
+BINS = 15
+
+View = Literal["event", "classes", "top"]
+
+
+class Own(Strict):
+    """A team's metric: a function f(truth, answers, sample_weight=...) that gives a number.
+
+    `function` is its path, `package.module:name`. `of` says what it gets as answers: the model's
+    scores or the labels that it recommends. It sees what scikit-learn's metrics see.
+    """
+
+    function: str
+    higher_is_better: bool
+    of: Literal["scores", "labels"] = "scores"
+
+
+class Ranking:
+    """Rows from the highest score down, sorted once; metrics of it take a weight a row.
+
+    order, labels, off: shape (n,), the positions of the rows, which are positive, and by how much
+    that, 1 or 0, is more than the score.
+    bins: where BINS bins of about as many rows start; they part no score.
+    last: for each row the last that has its score, None if no two share one.
+    positives, negatives: the positions of each. above, beside: for each negative, how many
+    positives have a higher score, and how many one at least as high.
+    """
+
+    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
+        n = len(scores)
+        self.order = np.argsort(-scores, kind="stable")
+        ranked, labels = scores[self.order], positive[self.order]
+        self.labels, self.off = labels, labels - ranked
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # of each score
+        ends = np.append(starts[1:], n)
+        at = np.searchsorted(starts, np.arange(BINS) * n / BINS, side="right") - 1
+        self.bins = np.unique(starts[at])
+        self.last = np.repeat(ends - 1, ends - starts) if len(starts) < n else None
+        self.positives, self.negatives = self.order[labels], self.order[~labels]
+        down_to = np.append(0, np.cumsum(labels))
+        self.above = np.repeat(down_to[starts], ends - starts)[~labels]
+        self.beside = np.repeat(down_to[ends], ends - starts)[~labels]
+
+
+# Two arrays of shape (n + 1,) to fill: fresh ones cost more than the arithmetic.
+Scratch = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric, in one of four forms.
+
+    losses: shape (n,) or (k, n) a row; the value is `combine` of their weighted means.
+    cells: a code a row; the value is `combine` of the weighted number of rows of each code.
+    ranked: a function of the ranking, averaged over the rankings of its `view`.
+    function: any function of truth, answers and weights; slow, so on few resamples.
+    biased: its value on a sample lies above the truth, and is corrected by the bootstrap.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    losses: Callable[[Truth, Answers], Floats] | None = None
+    cells: Callable[[Truth, Answers], NDArray[np.int64]] | None = None
+    combine: Callable[[Floats], float] = lambda means: float(means[0])
+    ranked: Callable[[Ranking, Floats, Scratch], float] | None = None
+    view: View = "event"
+    function: Callable[[Truth, Answers, Floats], float] | None = None
+    biased: bool = False
+
+
+def _log_loss(y: Truth, answers: Answers) -> Floats:
+    tiny = np.finfo(np.float64).eps
+    if answers.scores.ndim == 1:
+        p = np.clip(answers.scores, tiny, 1 - tiny)
+        return np.asarray(-np.log(np.where(y, p, 1 - p)))
+    p = answers.scores / answers.scores.sum(axis=1, keepdims=True)
+    return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y], tiny, 1)))
+
+
+def _brier(y: Truth, answers: Answers) -> Floats:
+    """Brier (1950); for several classes the sum over them, as scikit-learn has it."""
+    if answers.scores.ndim == 1:
+        return np.square(answers.scores - y)
+    happened = np.eye(answers.scores.shape[1])[y]
+    return np.asarray(np.square(answers.scores - happened).sum(axis=1))
+
+
+def _roc_auc(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
+    """Area under the ROC curve: each negative counts the positives above it.
+
+    By the trapezoid rule (Fawcett 2006) those that share its score count half.
+    """
+    events, others = len(ranking.positives), len(ranking.negatives)
+    above, below = scratch[0][: events + 1], scratch[1][:others]
+    above[0] = 0
+    np.cumsum(np.take(weights, ranking.positives, mode="clip"), out=above[1:])
+    np.take(weights, ranking.negatives, out=below, mode="clip")
+    pairs = float(above[-1] * below.sum())
+    area = np.dot(below, above[ranking.above])
+    if ranking.last is not None:
+        area = (area + np.dot(below, above[ranking.beside])) / 2
+    return float(area / pairs) if pairs else float("nan")
+
+
+def _average_precision(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
+    """Mean precision weighted by the gain in recall, without interpolation."""
+    n = len(ranking.order)
+    down_to, true = scratch[0][:n], scratch[1][:n]
+    np.take(weights, ranking.order, out=down_to, mode="clip")
+    positives = down_to * ranking.labels
+    np.cumsum(down_to, out=down_to)
+    np.cumsum(positives, out=true)
+    total = float(true[-1])
+    precision = true / np.maximum(down_to, 1)
+    if ranking.last is not None:
+        precision = precision[ranking.last]
+    return float(np.dot(positives, precision) / total) if total else float("nan")
+
+
+def _calibration_error(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
+    """Expected calibration error (Naeini et al. 2015) over bins of equal mass.
+
+    The mean over the rows of how far the mean score of a bin lies from the share of its events.
+    """
+    ranked = scratch[0][: len(ranking.order)]
+    np.take(weights, ranking.order, out=ranked, mode="clip")
+    total = ranked.sum()
+    np.multiply(ranked, ranking.off, out=ranked)
+    return float(np.abs(np.add.reduceat(ranked, ranking.bins)).sum() / total)
+
+
+def _confusion(classes: int) -> Callable[[Truth, Answers], NDArray[np.int64]]:
+    return lambda y, answers: np.asarray(y.astype(np.int64) * classes + answers.labels)
+
+
+def _of_matrix(score: Callable[[Floats], float]) -> Callable[[Floats], float]:
+    """From the counts of the cells of a confusion matrix: truth in rows, answers in columns."""
+
+    def combine(cells: Floats) -> float:
+        size = round(len(cells) ** 0.5)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(score(cells.reshape(size, size)))
+
+    return combine
+
+
+def _recalls(matrix: Floats) -> Floats:
+    return np.asarray(np.diag(matrix) / matrix.sum(axis=1))
+
+
+def _f1s(matrix: Floats) -> Floats:
+    return np.asarray(2 * np.diag(matrix) / (matrix.sum(axis=0) + matrix.sum(axis=1)))
+
+
+def _matthews(matrix: Floats) -> float:
+    """Matthews (1975), for several classes Gorodkin (2004)."""
+    said, true, n = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
+    covariance = np.trace(matrix) * n - said @ true
+    spread = (n**2 - said @ said) * (n**2 - true @ true)
+    return float(covariance / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def _r2(means: Floats) -> float:
+    squared, y, y_squared = means
+    variance = y_squared - y**2
+    return float(1 - squared / variance) if variance > 0 else float("nan")
+
+
+def _numbers() -> list[Metric]:
+    def error(y: Truth, a: Answers) -> Floats:
+        return np.asarray(y - a.scores)
+
+    return [
+        Metric("r2", "R²", True, lambda y, a: np.array([error(y, a) ** 2, y, y**2]), combine=_r2),
+        Metric(
+            "mean_absolute_error", "mean absolute error", False, lambda y, a: np.abs(error(y, a))
+        ),
+        Metric("mean_squared_error", "mean squared error", False, lambda y, a: error(y, a) ** 2),
+        Metric(
+            "root_mean_squared_error",
+            "root mean squared error",
+            False,
+            lambda y, a: error(y, a) ** 2,
+            combine=lambda means: float(np.sqrt(means[0])),
+        ),
+    ]
+
+
+def _classes(contract: Contract) -> list[Metric]:
+    size = len(contract.classes)
+    cells = _confusion(size)
+
+    def by_label(name: str, title: str, score: Callable[[Floats], float]) -> Metric:
+        return Metric(name, title, True, cells=cells, combine=_of_matrix(score))
+
+    metrics = [
+        Metric("brier_score", "Brier score", False, losses=_brier),
+        Metric("log_loss", "log loss", False, losses=_log_loss),
+        Metric(
+            "expected_calibration_error",
+            "expected calibration error",
+            False,
+            ranked=_calibration_error,
+            view="event" if size == 2 else "top",
+            biased=True,
+        ),
+        by_label("accuracy", "accuracy", lambda m: np.trace(m) / m.sum()),
+        by_label("balanced_accuracy", "balanced accuracy", lambda m: _recalls(m).mean()),
+        by_label("matthews_corrcoef", "Matthews correlation", _matthews),
+    ]
+    if contract.decision:
+        costs = np.array(contract.costs)
+        title = f"expected cost ({contract.decision.unit})"
+        metrics.append(
+            Metric("expected_cost", title, False, lambda y, a: costs[y.astype(int), a.labels])
+        )
+    if size > 2:
+        ovr = "ROC AUC, one against the rest"
+        return [
+            Metric("roc_auc_ovr", ovr, True, ranked=_roc_auc, view="classes"),
+            *metrics,
+            by_label("f1_macro", "macro F1", lambda m: _f1s(m).mean()),
+        ]
+    return [
+        Metric("roc_auc", "ROC AUC", True, ranked=_roc_auc),
+        Metric("average_precision", "average precision", True, ranked=_average_precision),
+        *metrics,
+        by_label("precision", "precision", lambda m: m[1, 1] / m[:, 1].sum()),
+        by_label("recall", "recall", lambda m: _recalls(m)[1]),
+        by_label("f1", "F1", lambda m: _f1s(m)[1]),
+    ]
+
+
+SHOWN: dict[Task, tuple[str, ...]] = {
+    "binary": ("roc_auc", "brier_score", "log_loss"),
+    "multiclass": ("roc_auc_ovr", "accuracy", "brier_score", "log_loss"),
+    "regression": ("r2", "mean_absolute_error", "root_mean_squared_error"),
+}
+ALWAYS = ("expected_calibration_error", "expected_cost")  # where there are such
+
+
+def metrics_of(contract: Contract, own: Mapping[str, Own] | None = None) -> dict[str, Metric]:
+    """Every metric that a target of this kind can have, and the team's own, by name."""
+    known = _numbers() if contract.target.type == "regression" else _classes(contract)
+    return {metric.name: metric for metric in known} | {
+        name: _own(name, settings) for name, settings in (own or {}).items()
+    }
+
+
+def _own(name: str, settings: Own) -> Metric:
+    module, _, attribute = settings.function.partition(":")
+    try:
+        function = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Refused(
+            f"The metric {name} is {settings.function} in gates.yaml, which cannot be imported "
+            f"({error}), so nothing can be measured by it. Write package.module:function."
+        ) from None
+
+    def value(y: Truth, answers: Answers, weights: Floats) -> float:
+        return float(function(y, getattr(answers, settings.of), sample_weight=weights))
+
+    return Metric(name, name.replace("_", " "), settings.higher_is_better, function=value)
+
+
+def chosen(contract: Contract, named: tuple[str, ...], own: Mapping[str, Own]) -> list[Metric]:
+    """The metrics that are always shown, and those that are asked for by name."""
+    known = metrics_of(contract, own)
+    if unknown := sorted(set(named) - set(known)):
+        raise Refused(
+            f"{', '.join(unknown)}: no metric of a {contract.target.type} target"
+            f"{'' if contract.decision else ' without a decision in contract.yaml'}. There are: "
+            f"{', '.join(known)}."
+        )
+    wanted = (*SHOWN[contract.target.type], *(n for n in ALWAYS if n in known), *named)
+    return [known[name] for name in dict.fromkeys(wanted)]
+
+
+# For reading a policy, which is before the contract says what can be measured.
+LOWER_IS_BETTER = frozenset(
+    (
+        *("brier_score", "expected_calibration_error", "expected_cost", "log_loss"),
+        *("mean_absolute_error", "mean_squared_error", "root_mean_squared_error"),
+    )
+)
+NAMES = LOWER_IS_BETTER | {
+    *("accuracy", "average_precision", "balanced_accuracy", "f1", "f1_macro"),
+    *("matthews_corrcoef", "precision", "r2", "recall", "roc_auc", "roc_auc_ovr"),
+}

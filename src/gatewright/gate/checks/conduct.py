@@ -1,0 +1,228 @@
+"""Does it behave as people expect, and as cheaply as what it would replace?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from gatewright.adapters.model_file import Model
+from gatewright.contract.schema import Contract, Strict
+from gatewright.errors import Refused
+from gatewright.evaluation.behaviour import (
+    answered,
+    changed,
+    raised,
+    requested,
+    sample,
+    share,
+    unsteady,
+)
+from gatewright.evaluation.operations import costs, ratio
+from gatewright.gate.checks.base import Bound, Check, Finding, Status
+from gatewright.gate.inputs import Sampling
+from gatewright.registry.champion import Champion
+
+Value = bool | int | float | str | None
+
+
+class Range(Strict):
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} lies above max {self.max:g}")
+        return self
+
+    def holds(self, value: float) -> bool:
+        low = self.min is None or value >= self.min
+        return low and (self.max is None or value <= self.max)
+
+    def __str__(self) -> str:
+        sides = (("at least", self.min), ("at most", self.max))
+        return " and ".join(f"{words} {side:g}" for words, side in sides if side is not None)
+
+
+class Expectation(Strict):
+    """One sentence about the model, in one of three forms.
+
+    change: columns to values, then the answer stays. raise: columns to a step, then the answer
+    rises, falls or stays, but for `within`. request: a row whose answer lies in a range; columns
+    that it does not name are typical ones. `class` says whose probability of several is meant.
+    """
+
+    name: str
+    change: dict[str, Value] | None = None
+    raise_: dict[str, float] | None = Field(default=None, alias="raise")
+    request: dict[str, Value] | None = None
+    then: Literal["stays", "rises", "falls"] | None = None
+    within: float = Field(default=0.0, ge=0)
+    answer: Range | None = None
+    class_: str | None = Field(default=None, alias="class")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Expectation:
+        if sum(form is not None for form in (self.change, self.raise_, self.request)) != 1:
+            raise ValueError("give one of change, raise and request")
+        if (self.request is None) != (self.answer is None):
+            raise ValueError("a request has an answer, and only a request")
+        if (self.request is None) == (self.then is None):
+            raise ValueError("change and raise need `then`; a request has none")
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.change or self.raise_ or self.request or ())
+
+
+class Behaviour(Check):
+    """Does the model answer steadily, and as people expect of it?
+
+    Invariance, direction and minimum functionality after Ribeiro et al. (2020), CheckList.
+    """
+
+    id = "behaviour"
+    runs_model = True
+
+    class Settings(Strict):
+        rows: int = Field(default=1000, ge=50)
+        share: float = Field(default=0.95, gt=0, le=1)
+        expect: tuple[Expectation, ...] = ()
+
+        @model_validator(mode="after")
+        def _names(self) -> Behaviour.Settings:
+            names = [expectation.name for expectation in self.expect]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two expectations have one name: {', '.join(twice)}")
+            return self
+
+    @staticmethod
+    def check(
+        settings: Settings,
+        contract: Contract,
+        rows: pd.DataFrame,
+        candidate: Model,
+        sampling: Sampling,
+    ) -> Iterator[Finding]:
+        some = sample(rows, settings.rows, sampling.seed)
+        if some.empty:
+            raise Refused("There are no test rows to try the model on.")
+        wrong = list(unsteady(candidate, some, contract))
+        for words in wrong:
+            yield Finding("refuse", words, "steady")
+        if not wrong:
+            words = "twice, alone, in another order, with missing and unseen values: it answers"
+            yield Finding("pass", words, "steady")
+        for expectation in settings.expect:
+            try:
+                yield _met(expectation, settings, contract, some, candidate, sampling)
+            except Refused as error:
+                yield Finding("refuse", f"cannot be tried: {error}", expectation.name)
+
+
+def _met(
+    wanted: Expectation,
+    settings: Behaviour.Settings,
+    contract: Contract,
+    rows: pd.DataFrame,
+    model: Model,
+    sampling: Sampling,
+) -> Finding:
+    if unknown := [name for name in wanted.columns if name not in contract.features]:
+        raise Refused(f"the model sees no column {', '.join(unknown)}.")
+    try:
+        if wanted.request is not None:
+            asked = requested(rows, wanted.request, contract)
+        elif wanted.change is not None:
+            asked = changed(rows, wanted.change)
+        else:
+            asked = raised(rows, wanted.raise_ or {}, contract)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"its values do not fit the contract's types ({error}).") from None
+    after = answered(model, asked, contract, wanted.class_)
+    if wanted.answer is not None:
+        status: Status = "pass" if wanted.answer.holds(float(after[0])) else "refuse"
+        message = f"answers {after[0]:.4f}, expected {wanted.answer}"
+        return Finding(status, message, wanted.name)
+    moved = after - answered(model, rows, contract, wanted.class_)
+    against = {"stays": np.abs(moved), "rises": -moved, "falls": moved}[wanted.then or "stays"]
+    got = share(int((against <= wanted.within).sum()), len(moved), sampling.confidence)
+    message = (
+        f"{got.value:.1%} of {len(moved):,} rows do so (at least {settings.share:.1%} expected); "
+        f"the farthest goes {max(float(against.max()), 0.0):.4f} against it"
+    )
+    # All rows as expected is as good as it gets, however few they are.
+    state = "pass" if got.value == 1 else Bound(min=settings.share).state(got)
+    return Finding(state, message, wanted.name, got, settings.share)
+
+
+class Operations(Check):
+    """Does it stay about as small, fast and frugal as what it would replace?"""
+
+    id = "operations"
+    runs_model = True
+
+    class Settings(Strict):
+        max_mb: float = Field(default=500.0, gt=0)
+        max_ratio: float = Field(default=3.0, ge=1)
+        ignore_ms: float = Field(default=5.0, ge=0)
+
+    @staticmethod
+    def check(
+        settings: Settings,
+        contract: Contract,
+        rows: pd.DataFrame,
+        candidate_file: Path,
+        champion: Champion | None,
+        sampling: Sampling,
+    ) -> Iterator[Finding]:
+        if rows.empty:
+            raise Refused("There are no test rows to ask the model for.")
+        models = [(candidate_file, contract)]
+        if champion is not None:
+            models.append((champion.model, champion.contract))
+        candidate, *other = costs(models, rows, settings.max_ratio, sampling.confidence)
+        megabytes = candidate.size / 1e6
+        small: Status = "pass" if megabytes <= settings.max_mb else "refuse"
+        yield Finding(small, f"{megabytes:.2f} MB, at most {settings.max_mb:g}", "size")
+        before = other[0] if other else None
+        timed = [("loading", candidate.loading, before.loading if before else None)]
+        timed += [
+            (f"batch of {size:,}", seconds, before.seconds[size] if before else None)
+            for size, seconds in candidate.seconds.items()
+        ]
+        for subject, seconds, others in timed:
+            typical, slow = 1000 * np.quantile(seconds, [0.5, 0.95])
+            figures = f"{typical:.1f} ms, 95% within {slow:.1f} ms"
+            if others is None:
+                yield Finding("pass", f"{figures}; nothing to compare with", subject)
+                continue
+            got = ratio(seconds, others, sampling.confidence)
+            yield _compared(subject, figures, got, settings, typical < settings.ignore_ms)
+        memory = f"peak memory {candidate.peak / 1e6:.1f} MB"
+        if before is not None:
+            value = candidate.peak / max(before.peak, 1)
+            got = ratio([value], [1.0], sampling.confidence)
+            yield _compared("memory", memory, got, settings, candidate.peak < 10e6)
+        else:
+            yield Finding("pass", f"{memory}; nothing to compare with", "memory")
+
+
+def _compared(
+    subject: str, figures: str, got: Any, settings: Operations.Settings, unfelt: bool
+) -> Finding:
+    message = (
+        f"{figures}; {got.value:.2f} [{got.low:.2f}, {got.high:.2f}] times the champion's, at most "
+        f"{settings.max_ratio:g}"
+    )
+    if unfelt:
+        return Finding("pass", f"{message}, or too little to feel", subject, got)
+    return Finding(Bound(max=settings.max_ratio).state(got), message, subject, got)

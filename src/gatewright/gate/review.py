@@ -1,0 +1,163 @@
+"""The gate of a pull request: its candidate, judged by the base branch.
+
+Policy, gate code, champion and known test rows are the base branch's or the registry's. Of the
+candidate's checkout only data is read: dvc.lock, the contract and stored files by digest. None
+of its code runs here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from gatewright.adapters.git import Git
+from gatewright.adapters.storage import Storage, StoredFile
+from gatewright.errors import Refused
+from gatewright.gate import policy
+from gatewright.gate.checks.base import Finding
+from gatewright.gate.inputs import Evidence, gather
+from gatewright.gate.verdict import Answer, Verdict, judge
+from gatewright.paths import TEST
+from gatewright.pipeline.changes import (
+    Changes,
+    find_changes,
+    library_in,
+    lock_at,
+    settings_changes,
+)
+from gatewright.pipeline.dvc_lock import Lock, parse_lock
+from gatewright.pipeline.lock_verification import (
+    JUDGED,
+    PREDICTIONS,
+    Proof,
+    read_proof,
+    stale,
+    take,
+)
+from gatewright.pipeline.source import Source
+from gatewright.registry.champion import live_champion
+from gatewright.registry.git_registry import fetch_registry
+
+POLICY = "gates.yaml"
+_QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
+
+
+def review(root: Path, candidate: Path, proof: Path) -> Verdict:
+    """Judge the checkout `candidate` by the checkout `root` of the branch that it wants to enter.
+
+    `proof` is the folder that the candidate's own job wrote; there may be none.
+    """
+    git, storage, theirs = Git(root), Storage(root), Git(candidate)
+    theirs("fetch", "--quiet", "--no-tags", str(root.resolve()), "HEAD")
+    base = theirs("rev-parse", "FETCH_HEAD")
+    changes = find_changes(theirs, base)
+    notes = _notes(theirs, base, changes)
+    environment = policy.environments(root)[0]
+    rules = policy.read_policy(root, environment)
+    if not changes.model:
+        finding = Finding("pass", "nothing that a model is made from changes")
+        answers = (Answer("lock", _QUESTION, (finding,)),)
+        return Verdict(environment, "yes", rules.digest, None, None, answers, {}, notes=notes)
+    source = Source.at(theirs, "HEAD")
+    lock = parse_lock(source.lock)
+    with tempfile.TemporaryDirectory() as name, git.alone():
+        folder = Path(name)
+        registry = fetch_registry(root, storage) if git.has_remote() else None
+        findings = _honest(candidate, proof)
+        findings += _collect(storage, environment, lock, proof, folder)
+        known = _known(storage, environment, lock_at(theirs, base), folder)
+        told = proof / PREDICTIONS if changes.environment else None
+        champion = live_champion(git, storage, registry, environment, folder / "champion")
+        found = gather(rules, folder, source, champion, known, review=True, told=told)
+        answer = Answer("lock", _QUESTION, tuple(findings))
+        return judge(rules, found, (answer,), notes + _test_set(found), slices=True)
+
+
+def _honest(candidate: Path, proof: Path) -> list[Finding]:
+    """What DVC says of the lock here, and what the candidate's job told against it."""
+    mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
+    findings = []
+    try:
+        told = read_proof(proof)
+    except Refused:
+        told = Proof(True)
+        findings.append(_no("the candidate's own job told nothing: see its log"))
+    if stages := sorted({*stale(candidate), *told.stale}):
+        findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
+    if told.differences:
+        findings.append(
+            _no(f"built again, it gives other files: {'; '.join(told.differences)}; {mend}")
+        )
+    return findings or [Finding("pass", "code, parameters and data are those of dvc.lock")]
+
+
+def _collect(
+    storage: Storage, environment: str, lock: Lock, proof: Path, folder: Path
+) -> list[Finding]:
+    """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
+    odb = storage.odb(environment)
+    findings, built = [], []
+    for path in JUDGED:
+        md5 = lock.outs.get(path)
+        if md5 is None:
+            findings.append(_no(f"dvc.lock names no {path}"))
+        elif odb.exists(md5):
+            storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
+        elif take(path, md5, proof, folder):
+            built.append(path)
+        else:
+            findings.append(
+                _no(f"{path} is not in storage: run `uv run mlops push` where you trained it")
+            )
+    if built:
+        words = "not in storage; CI built the same bytes"
+        findings.append(Finding("pass", f"{', '.join(built)}: {words}"))
+    return findings
+
+
+def _known(storage: Storage, environment: str, lock: Lock | None, folder: Path) -> Path | None:
+    """The test set of the base branch, if it has one."""
+    md5 = lock.outs.get(TEST) if lock else None
+    if md5 is None:
+        return None
+    storage.fetch([StoredFile(TEST, None, md5, 0)], environment, folder / "known")
+    return folder / "known" / TEST
+
+
+def _notes(git: Git, base: str, changes: Changes) -> tuple[str, ...]:
+    """What a reader must know: which of the judges themselves would change."""
+    notes = []
+    judges = changes.judges()
+    if POLICY in judges:
+        old, new = git.blobs([f"{base}:{POLICY}", f"HEAD:{POLICY}"])
+        would = settings_changes(old, new, POLICY) or ["words only"]
+        notes.append(f"It changes the policy, {POLICY}: {'; '.join(would)}")
+    if others := [path for path in judges if path != POLICY]:
+        shown = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if others[8:] else "")
+        notes.append(f"It changes what judges: {shown}")
+    before, after = map(library_in, git.blobs([f"{base}:uv.lock", "HEAD:uv.lock"]))
+    if before != after:
+        notes.append(f"It changes the library that judges: gatewright {before} -> {after}")
+    if changes.environment:
+        notes.append(
+            "It changes the environment: these predictions were made by the candidate's own, in a "
+            "job of its own; `mlops register` measures again after the merge"
+        )
+    return tuple(notes)
+
+
+def _test_set(found: Evidence) -> tuple[str, ...]:
+    try:
+        rows = found.holdout
+    except Refused:
+        return ()  # the check of it has said why
+    if not (rows.gone or rows.changed or rows.added):
+        return ()
+    return (
+        f"It changes the test set: {rows.gone:,} rows go, {rows.changed:,} change, "
+        f"{rows.added:,} come; judged here are the known rows",
+    )
+
+
+def _no(words: str) -> Finding:
+    return Finding("refuse", words)

@@ -1,0 +1,1 @@
+"""The stages of a project, its dvc.lock, and whether the two agree."""

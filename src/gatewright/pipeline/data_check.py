@@ -1,0 +1,64 @@
+"""Stage `check`: does the raw data keep the contract?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gatewright.adapters.files import write_whole
+from gatewright.adapters.tables import read_parquet
+from gatewright.contract.schema import Contract, read_contract, violations
+from gatewright.errors import Refused
+
+RAW = "data/raw"
+REPORT = "reports/data.json"
+
+
+def check(root: Path) -> None:
+    """Refuse raw data that breaks the contract, with a table; else write reports/data.json."""
+    contract = read_contract(root)
+    tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
+    if not tables:
+        raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
+    faults = [violations(contract, rows).assign(file=name) for name, rows in tables.items()]
+    wrong = pd.concat(faults, ignore_index=True)
+    if wrong.empty:
+        wrong = _twice(list(contract.key), tables)
+    if not wrong.empty:
+        raise Refused(
+            f"The data in {RAW} does not keep contract.yaml, so nothing is trained on it:\n"
+            f"{wrong.to_string(index=False, columns=['file', *wrong.columns.drop('file')])}\n"
+            "Mend the files, or change contract.yaml if the world has changed, and run again."
+        )
+    summary = {
+        name: {
+            "rows": len(rows),
+            **_target(rows[contract.target.name], contract),
+            "missing": {n: round(float(v), 4) for n, v in rows.isna().mean().items() if v},
+        }
+        for name, rows in tables.items()
+    }
+    write_whole(root / REPORT, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
+
+
+def _target(values: pd.Series, contract: Contract) -> dict[str, Any]:
+    """What is told of the target: the share of the event or of each class, or the mean."""
+    name = contract.target.name
+    if contract.target.type == "multiclass":
+        shares = values.value_counts(normalize=True)
+        return {f"share {name}": {c: round(float(shares.get(c, 0)), 4) for c in contract.classes}}
+    word = "share" if contract.classes else "mean"
+    return {f"{word} {name}": round(float(values.mean()), 4)}
+
+
+def _twice(key: list[str], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Keys that stand in more than one file, as a fault for each file that has them again."""
+    keys = pd.concat([rows[key].assign(file=name) for name, rows in tables.items()])
+    again = keys[keys.duplicated(key)]
+    return again.groupby("file", as_index=False).agg(
+        column=("file", lambda _: ", ".join(key)),
+        fault=("file", lambda _: "the key stands in another file too"),
+        rows=("file", "size"),
+    )

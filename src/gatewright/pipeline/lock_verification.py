@@ -1,0 +1,168 @@
+"""Is dvc.lock honest? Do code, parameters and data agree with it, and are its outputs stored?"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from contextlib import chdir, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from gatewright.adapters.files import digest, read_text, write_whole
+from gatewright.adapters.git import Git
+from gatewright.adapters.storage import PIPELINE_FAILS, Storage, dvc, must
+from gatewright.errors import Refused
+from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.pipeline.changes import find_changes
+from gatewright.pipeline.dvc_lock import parse_lock
+
+JUDGED = (MODEL, BASELINE, TRAIN, TEST)
+FILE = "proof.json"
+PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found of a candidate in its own checkout, by its own environment."""
+
+    model_touched: bool
+    stale: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def honest(self) -> bool:
+        return not self.stale and not self.differences
+
+
+def stale(root: Path) -> list[str]:
+    """The stages whose inputs are not those of dvc.lock, by DVC's own judgement.
+
+    Nothing need be here but what Git holds. A dry `dvc repro` would ask for the inputs of what
+    changed, and fail.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo, repo.lock:
+            inputs = repo.index.graph.successors
+            return [
+                stage.addressing
+                for stage in repo.index.stages
+                if stage.changed(allow_missing=True, upstream=list(inputs(stage)))
+            ]
+    except DvcException as error:
+        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
+
+
+def disagreements(root: Path) -> list[str]:
+    """Where dvc.lock does not agree with what is here; outputs that are not here are not asked."""
+    if not (root / "dvc.lock").exists():
+        return []
+    lock = parse_lock(read_text(root / "dvc.lock"))
+    here = [path for path in lock.outs if (root / path).is_file()]
+    inputs = [f"the inputs of {name} are other ones" for name in stale(root)]
+    return [*inputs, *lock.differences(root, here)]
+
+
+def missing(storage: Storage, outs: dict[str, str], environment: str) -> list[str]:
+    """Which of these outputs (path to md5) the environment's storage lacks."""
+    odb = storage.odb(environment)
+    return [path for path, md5 in outs.items() if not md5 or not odb.exists(md5)]
+
+
+def prove(root: Path, base: str, environment: str, out: Path) -> Proof:
+    """Find whether dvc.lock is honest; where outputs are missing, build them and compare.
+
+    Writes to `out`: proof.json; the mended dvc.lock, if the one at hand is wrong; what was
+    built; predictions on the test rows, if the environment is another than the base branch's.
+    """
+    git, storage = Git(root), Storage(root)
+    changes = find_changes(git, base)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if not changes.model:
+        proof = Proof(model_touched=False)
+    else:
+        proof = _prove(root, storage, environment, out, ship=changes.storage)
+        if proof.honest and changes.environment:
+            _say("the environment changes: score the test rows in it")
+            storage.get([MODEL, BASELINE, TEST])
+            _predict(root, out / PREDICTIONS)
+    write_whole(out / FILE, json.dumps(asdict(proof), indent=2) + "\n")
+    return proof
+
+
+def _prove(root: Path, storage: Storage, environment: str, out: Path, ship: bool) -> Proof:
+    _say("does dvc.lock agree with code, parameters and data?")
+    written = read_text(root / "dvc.lock")
+    would_run = stale(root)
+    _say("are its outputs in storage?")
+    storage.ready()
+    outs = {path: parse_lock(written).outs.get(path, "") for path in JUDGED}
+    absent = missing(storage, outs, environment)
+    if not would_run and not absent:
+        if ship:
+            storage.get(JUDGED)
+            _ship(root, out)
+        return Proof(True)
+    _say(f"no ({', '.join([*would_run, *absent])}); run the pipeline and compare")
+    must("pull", "--quiet", "--allow-missing")
+    if dvc("repro"):
+        raise Refused(PIPELINE_FAILS)
+    made = read_text(root / "dvc.lock")
+    before, after = parse_lock(written).outs, parse_lock(made).outs
+    differences = [
+        f"{path} is {after.get(path, 'not made')[:12]}, where dvc.lock says "
+        f"{before.get(path, 'nothing')[:12]}"
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    ]
+    if made != written:
+        shutil.copy(root / "dvc.lock", out / "dvc.lock")
+    _ship(root, out)
+    return Proof(True, would_run, absent, differences)
+
+
+def _ship(root: Path, out: Path) -> None:
+    for path in JUDGED:
+        target = out / "files" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / path, target)
+
+
+def _predict(root: Path, path: Path) -> None:
+    """The key of each test row with the answers of each model; no label is written."""
+    from gatewright.contract.schema import read_contract
+    from gatewright.evaluation.predictions import score
+
+    table, _ = score(root, read_contract(root))
+    write_whole(path, table.to_parquet(index=False))
+
+
+def read_proof(folder: Path) -> Proof:
+    """A proof that a job of the candidate wrote: what it tells against itself is believed."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Proof).validate_json(read_text(folder / FILE), strict=True)
+    except ValidationError:
+        raise Refused(f"{folder / FILE} is no proof that `mlops prove` writes.") from None
+
+
+def take(path: str, md5: str, proof: Path, folder: Path) -> bool:
+    """Copy a built output if it is, byte for byte, what dvc.lock names."""
+    built = proof / "files" / path
+    if not built.is_file() or built.is_symlink() or digest(built, "md5") != md5:
+        return False
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(built, target)
+    return True
+
+
+def _say(text: str) -> None:
+    print(f"[prove] {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,289 @@
+"""The registry: a branch of plain files, one commit an event, never rewritten.
+
+    versions/1.4.0.yaml           what a version is; never changed
+    environments/production.yaml  what is live there now
+    retired/1.4.0.yaml            why a version may not be promoted any more
+
+An event is one commit on top of what origin has, pushed without force. Git lets exactly one of
+two pushes win, so there is no lock and no server.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from gatewright.adapters.deploy_key import registry_key
+from gatewright.adapters.files import text_digest, to_yaml
+from gatewright.adapters.git import REMOTE, Git, GitError
+from gatewright.adapters.signing import verify
+from gatewright.adapters.storage import REFSPEC as STORAGE_REFSPEC
+from gatewright.adapters.storage import Storage
+from gatewright.errors import Refused
+from gatewright.registry import event_log as ledger
+from gatewright.registry.event_log import Event, Told
+from gatewright.registry.records import (
+    VERSION,
+    EnvironmentRecord,
+    Record,
+    RetirementRecord,
+    VersionRecord,
+    order,
+    parse_record,
+    path_of,
+)
+
+BRANCH = "registry"
+TIP = f"refs/mlops/{REMOTE}/{BRANCH}"
+SEEN = "refs/mlops/seen"
+REFSPECS = (
+    f"+refs/heads/{BRANCH}*:{TIP}*",
+    f"+refs/tags/v*:refs/mlops/{REMOTE}/tags/v*",
+    STORAGE_REFSPEC,
+)
+
+
+class Lost(Exception):
+    """Somebody else's event came first; verify again."""
+
+
+class Registry:
+    """The registry as origin has it at the last `fetch`."""
+
+    def __init__(self, root: Path) -> None:
+        self.git = Git(root)
+        self.tip: str | None = None
+
+    def fetch(self) -> Registry:
+        """Read origin's registry and storage; refuse one whose history was rewritten."""
+        self.git.fetch(*REFSPECS)
+        tip, seen = self.git.sha(TIP), self.git.sha(SEEN)
+        if seen and (tip is None or not self.git.ok("merge-base", "--is-ancestor", seen, tip)):
+            raise Refused(
+                "The branch registry on origin was rewritten or removed: it does not hold "
+                f"{seen[:12]}, which was seen before. Nothing in it is trusted. Find out who did "
+                f"it; `git push {REMOTE} {SEEN}:refs/heads/{BRANCH}` restores what was seen, if "
+                f"nothing was added since; if the new history is right, `git update-ref -d {SEEN}`."
+            )
+        self.tip = tip
+        self.files = self._files(tip) if tip else {}
+        self._texts: dict[str, str | None] = {}
+        for tagged in sorted(self._tagged() - set(self.versions)):
+            raise Refused(
+                f"The tag v{tagged} says that {tagged} was registered, and the registry does not "
+                "know it: the branch registry was rewritten. Restore it from a clone that has "
+                f"`{SEEN}`."
+            )
+        if tip:
+            self.git("update-ref", SEEN, tip)
+        return self
+
+    def _files(self, tip: str) -> dict[str, list[Event]]:
+        """The events of each file, oldest first; of a merge what is in none of its parents."""
+        commits = self.git("rev-list", "--reverse", "--topo-order", tip)
+        words = ("--stdin", "--root", "-r", "-c", "--no-renames", "--no-abbrev")
+        events: list[Event] = []
+        commit = ""
+        for line in self.git("diff-tree", *words, stdin=commits + "\n").splitlines():
+            if not line.startswith(":"):
+                commit = line
+                continue
+            change, path = line.split("\t", 1)
+            parents = len(change) - len(change.lstrip(":"))
+            content = change.split()[2 * parents + 1]
+            events.append(Event(len(events), commit, path, content if content.strip("0") else None))
+        files: dict[str, list[Event]] = {}
+        for event in events:
+            files.setdefault(event.path, []).append(event)
+        tree = [line.split("\t", 1) for line in self.git("ls-tree", "-r", tip).splitlines()]
+        there = {path: entry.split()[2] for entry, path in tree}
+        for path in sorted(files.keys() | there.keys()):  # a merge may have dropped what it merged
+            of_path = files.setdefault(path, [])
+            if (of_path[-1].content if of_path else None) != there.get(path):
+                of_path.append(Event(len(events), tip, path, there.get(path)))
+        return files
+
+    def _tagged(self) -> set[str]:
+        prefix = f"refs/mlops/{REMOTE}/tags/v"
+        names = self.git("for-each-ref", "--format=%(refname)", prefix + "*").splitlines()
+        return {n for name in names if VERSION.fullmatch(n := name.removeprefix(prefix))}
+
+    @property
+    def versions(self) -> list[str]:
+        """All version numbers, oldest first."""
+        return sorted(self._numbers(lambda events: events[-1].content is not None), key=order)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """All version numbers that were ever written, whether they hold or not."""
+        return frozenset(self._numbers(bool))
+
+    def _numbers(self, wanted: Callable[[list[Event]], bool]) -> list[str]:
+        paths = [Path(path) for path, events in self.files.items() if wanted(events)]
+        numbers = [path.stem for path in paths if path.parent == Path("versions")]
+        return [number for number in numbers if VERSION.fullmatch(number)]
+
+    def version(self, version: str) -> VersionRecord:
+        """The record of a version, if it is the one that was first written and its tag names.
+
+        A signature that it has is verified. Raises Refused otherwise.
+        """
+        order(version)
+        path = f"versions/{version}.yaml"
+        told = self._last(path)
+        if told is None or not isinstance(record := told.record, VersionRecord):
+            known = ", ".join(self.versions[-5:]) or "none"
+            raise Refused(f"There is no version {version}. The newest are: {known}.")
+        try:
+            tag = self.git("cat-file", "tag", f"refs/mlops/{REMOTE}/tags/v{version}")
+        except GitError:
+            tag = "none"
+        digest = text_digest(self._text(told.event) or "")
+        if f"record {digest}" not in tag or f"object {record.commit}" not in tag:
+            raise Refused(
+                f"The record of {version} is not the one that its tag v{version} was made for: one "
+                f"of them was changed or removed. Compare the tag with `git log {TIP} -- {path}`."
+            )
+        if record.signature is not None:
+            verify(self.git.root, record.statement, record.signature, f"Version {version}")
+        return record
+
+    def usable(self, version: str) -> VersionRecord:
+        """The record of a version that was not retired."""
+        record = self.version(version)
+        if gone := self.retirement(version):
+            raise Refused(f"{version} was retired on {gone.since} by {gone.by}: {gone.reason}")
+        return record
+
+    def made_from(self, contract: str, pipeline: str) -> str | None:
+        """The newest version with these digests, if there is one."""
+        paths = [f"versions/{version}.yaml" for version in self.versions]
+        self._load([self.files[path][-1] for path in paths])
+        records = [self._read(self.files[path][-1]) for path in reversed(paths)]
+        for record in records:
+            asked = (contract, pipeline)
+            if isinstance(record, VersionRecord) and (record.contract, record.pipeline) == asked:
+                return self.version(record.version).version
+        return None
+
+    def live(self, environment: str) -> EnvironmentRecord | None:
+        """What is live. Raises Refused if no command wrote what its file says."""
+        told = self._last(f"environments/{environment}.yaml")
+        record = told.record if told else None
+        return record if isinstance(record, EnvironmentRecord) else None
+
+    def retirement(self, version: str) -> RetirementRecord | None:
+        """Why a version was retired, if it was: that stays so, whatever became of the file."""
+        path = f"retired/{version}.yaml"
+        for told in ledger.tell(self.files.get(path, []), self._read):
+            if isinstance(told.record, RetirementRecord):
+                return told.record
+        self._last(path)
+        return None
+
+    def _last(self, path: str) -> Told | None:
+        """What a file of the registry says. Raises Refused if no command wrote it so."""
+        if path not in self.files:
+            return None
+        told = ledger.last(self.files[path], self._read)
+        if told.state == "passed over":
+            raise Refused(self.complaint(told))
+        return told
+
+    @staticmethod
+    def complaint(told: Told) -> str:
+        """What to say of a file whose last event does not hold."""
+        path = told.event.path
+        return (
+            f"{path} in the registry is not what a command wrote: {told.why}. Nothing is decided "
+            f"on it. Find out who did it with `git log -p {TIP} -- {path}`, and revert commit "
+            f"{told.event.commit[:12]} on the branch registry."
+        )
+
+    def told(self, environment: str | None = None) -> list[Told]:
+        """What every event tells, oldest first; with an environment, those of its file."""
+        only = f"environments/{environment}.yaml"
+        files = [
+            events for path, events in self.files.items() if environment is None or path == only
+        ]
+        self._load([event for events in files for event in events])
+        told = [each for events in files for each in ledger.tell(events, self._read)]
+        return sorted(told, key=lambda each: each.event.number)
+
+    def history(self, environment: str | None = None) -> list[Record]:
+        """The records of the events that hold, oldest first."""
+        told = self.told(environment)
+        return [each.record for each in told if each.state == "holds" and each.record]
+
+    def events(self, environment: str) -> list[tuple[str, EnvironmentRecord]]:
+        """As `history`, each with the commit that brought it; not the merge of a proposal."""
+        return [
+            (each.event.commit, each.record)
+            for each in self.told(environment)
+            if each.state == "holds" and isinstance(each.record, EnvironmentRecord)
+        ]
+
+    def _read(self, event: Event) -> Record:
+        return parse_record(event.path, self._text(event))
+
+    def _text(self, event: Event) -> str | None:
+        self._load([event])
+        return self._texts[event.content or ""]
+
+    def _load(self, events: list[Event]) -> None:
+        """Get the contents of events from Git, all at once."""
+        wanted = {event.content or "" for event in events} - self._texts.keys() - {""}
+        names = sorted(wanted)
+        self._texts |= {"": None}
+        if names:
+            self._texts |= dict(zip(names, self.git.blobs(names), strict=True))
+
+    def write(self, record: Record, subject: str, tag: tuple[str, str] | None = None) -> None:
+        """Add one event on origin, whole or not at all. Raises Lost if another came first.
+
+        `tag` is (name, commit): an annotated tag on the code, pushed in the same transaction.
+        """
+        text = to_yaml(asdict(record))
+        commit = self._commit(record, text, subject)
+        updates = [f"{commit}:refs/heads/{BRANCH}"]
+        if tag:
+            name, target = tag
+            stamp = self.git("var", "GIT_COMMITTER_IDENT")
+            body = (
+                f"object {target}\ntype commit\ntag {name}\ntagger {stamp}\n\n"
+                f"{subject}\n\nrecord {text_digest(text)}\n"
+            )
+            updates.append(f"{self.git('mktag', stdin=body)}:refs/tags/{name}")
+        try:
+            with registry_key(self.git.root) as env:
+                self.git("push", "--quiet", "--atomic", REMOTE, *updates, env=env)
+        except GitError as error:
+            raise Lost(str(error)) from None
+        self.git("update-ref", SEEN, commit)
+
+    def propose(self, record: Record, subject: str, branch: str) -> None:
+        """Push the event to a branch of its own, for a pull request to the registry."""
+        commit = self._commit(record, to_yaml(asdict(record)), subject)
+        with registry_key(self.git.root) as env:
+            self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}", env=env)
+
+    def _commit(self, record: Record, text: str, subject: str) -> str:
+        blob = self.git("hash-object", "-w", "--stdin", stdin=text)
+        with tempfile.TemporaryDirectory() as folder:
+            index = {"GIT_INDEX_FILE": f"{folder}/index"}
+            if self.tip:
+                self.git("read-tree", self.tip, env=index)
+            entry = f"100644,{blob},{path_of(record)}"
+            self.git("update-index", "--add", "--cacheinfo", entry, env=index)
+            tree = self.git("write-tree", env=index)
+        parents = ["-p", self.tip] if self.tip else []
+        return self.git("commit-tree", tree, *parents, "-m", subject)
+
+
+def fetch_registry(root: Path, storage: Storage) -> Registry:
+    """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
+    registry = Registry(root).fetch()
+    storage.sync(fetch=False)
+    return registry

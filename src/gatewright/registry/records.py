@@ -1,0 +1,118 @@
+"""What the registry holds: a record of each version, of what is live, and of what was retired."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Literal
+
+from gatewright.adapters.files import parse_yaml, to_yaml
+from gatewright.adapters.storage import StoredFile
+from gatewright.errors import Misuse, Refused
+from gatewright.paths import MODEL
+
+VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """What a version is. Digests are sha256 but for `data`, which holds DVC's md5.
+
+    `golden` holds requests with the answers that the model gave when it was registered.
+    """
+
+    version: str
+    created: str
+    by: str
+    run: str | None
+    commit: str
+    because: list[str]
+    contract: str
+    pipeline: str
+    environment_lock: str | None
+    data: dict[str, str]
+    files: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    golden: list[dict[str, Any]]
+    slices: dict[str, Any] | None = None
+    signature: dict[str, str] | None = None
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What is signed: all that the record says but the signature, as it is read back."""
+        values = parse_yaml(to_yaml(asdict(self)), "record")
+        return {n: v for n, v in values.items() if n != "signature" and v is not None}
+
+    @property
+    def stored(self) -> tuple[StoredFile, ...]:
+        return tuple(StoredFile(**item) for item in self.files)
+
+    @property
+    def model(self) -> str:
+        """The digest that the environments agree on."""
+        return str(next(file.sha256 for file in self.stored if file.path == MODEL))
+
+
+@dataclass(frozen=True)
+class EnvironmentRecord:
+    """What is live in an environment since when, and on what evidence."""
+
+    environment: str
+    version: str
+    action: Literal["promote", "roll back"]
+    since: str
+    by: str
+    run: str | None
+    approved_by: str | None
+    reason: str | None
+    previous: str | None
+    model: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RetirementRecord:
+    """Why a version may not be promoted any more."""
+
+    version: str
+    since: str
+    by: str
+    run: str | None
+    reason: str
+
+
+Record = VersionRecord | EnvironmentRecord | RetirementRecord
+_KINDS: dict[str, type[Record]] = {
+    "versions": VersionRecord,
+    "environments": EnvironmentRecord,
+    "retired": RetirementRecord,
+}
+
+
+def order(version: str) -> tuple[int, ...]:
+    if not VERSION.fullmatch(version):
+        raise Misuse(f"'{version}' is no version; a version looks like 1.4.0. See `mlops status`.")
+    return tuple(map(int, version.split(".")))
+
+
+def path_of(record: Record) -> str:
+    if isinstance(record, EnvironmentRecord):
+        return f"environments/{record.environment}.yaml"
+    return f"{'versions' if isinstance(record, VersionRecord) else 'retired'}/{record.version}.yaml"
+
+
+def parse_record(path: str, text: str | None) -> Record:
+    """The record in a file of the registry. Raises Refused if it is none, or of something else."""
+    kind = _KINDS.get(path.partition("/")[0])
+    if kind is None or text is None:
+        raise Refused(f"The registry holds {path}, which no command writes; look at its log.")
+    value = parse_yaml(text, f"registry:{path}")
+    known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    if not needed <= set(value) <= known:
+        raise Refused(f"registry:{path} does not hold the fields of a record; it was edited.")
+    record = kind(**value)
+    if path_of(record) != path:
+        raise Refused(f"registry:{path} is the record of something else; it was edited.")
+    return record

@@ -1,0 +1,162 @@
+"""Choosing thresholds: replay a policy over history, or start from what is live."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gatewright.adapters.files import to_yaml
+from gatewright.errors import Refused
+from gatewright.evaluation.bootstrap import Measured
+from gatewright.gate import policy
+from gatewright.gate.inputs import CANDIDATE, CHAMPION, RULE, gather
+from gatewright.gate.verdict import judge
+from gatewright.paths import TEST
+from gatewright.pipeline.source import Source
+from gatewright.registry.champion import fetch_champion
+from gatewright.registry.git_registry import Registry
+from gatewright.registry.records import EnvironmentRecord, VersionRecord
+from gatewright.release.promotion import Release
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the policy at hand says of a version that was registered before."""
+
+    version: str
+    champion: str | None
+    decision: str
+    stopped: list[str]
+
+
+def replay(root: Path, environment: str, as_json: bool) -> str:
+    """Which of the registered versions would pass, judged by the policy at hand.
+
+    Each is compared with what was live in the environment when it was registered.
+    """
+    release = Release(root)
+    rules = policy.read_policy(root, environment)
+    with release.git.alone():
+        registry = release.fetched()
+        if not registry.versions:
+            raise Refused("No version is registered, so there is no history to replay.")
+        rows = []
+        for number, version in enumerate(registry.versions, 1):
+            print(f"[{number}/{len(registry.versions)}] {version}", file=sys.stderr, flush=True)
+            rows.append(_replayed(release, registry, rules, registry.version(version)))
+    if as_json:
+        return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
+    lines = []
+    for row in rows:
+        against = f"against {row.champion}" if row.champion else "as the first"
+        lines.append(f"{row.version}  {row.decision:9}  {against}")
+        lines += [f"    {line}" for line in row.stopped]
+    good = sum(row.decision == "yes" for row in rows)
+    lines.append(f"{good} of {len(rows)} versions would enter {environment}.")
+    return "\n".join(lines) + "\n"
+
+
+def _replayed(
+    release: Release, registry: Registry, rules: policy.Policy, record: VersionRecord
+) -> Replayed:
+    before = _live_before(registry, record, rules.environment)
+    with tempfile.TemporaryDirectory() as name:
+        folder, other = Path(name) / "candidate", Path(name) / "champion"
+        release.storage.fetch(record.stored, release.order[0], folder)
+        champion = None
+        if before is not None:
+            earlier = registry.version(before)
+            champion = fetch_champion(
+                release.git, release.storage, earlier, release.order[0], other
+            )
+        known = other / TEST if champion else None
+        source = Source.at(release.git, record.commit)
+        verdict = judge(rules, gather(rules, folder, source, champion, known))
+    stopped = [*verdict.said("refuse"), *verdict.said("unsure")]
+    return Replayed(record.version, before, verdict.decision, stopped)
+
+
+def _live_before(registry: Registry, record: VersionRecord, environment: str) -> str | None:
+    """What was live in the environment before any promotion of the version itself."""
+    live = None
+    for event in registry.history(environment):
+        if not isinstance(event, EnvironmentRecord):
+            continue
+        if event.version == record.version or event.since > record.created:
+            break
+        live = event.version
+    return live
+
+
+def propose(root: Path, environment: str, as_json: bool) -> str:
+    """Thresholds that follow from the champion's own intervals, to paste into gates.yaml.
+
+    A bound is where its interval ends, on the side on which it is bad. A margin is the smallest
+    difference from the version before it (else from the baseline) that the test rows would show:
+    less would often leave "cannot tell", more would let through what could have been seen.
+    """
+    release = Release(root)
+    rules = policy.read_policy(root, environment)
+    with release.git.alone(), tempfile.TemporaryDirectory() as name:
+        registry = release.fetched()
+        live = registry.live(environment)
+        if live is None:
+            raise Refused(
+                f"Nothing is live in {environment}, so no threshold follows from it. Promote a "
+                "version first, or start from `mlops gate --explain`."
+            )
+        record = registry.version(live.version)
+        folder = Path(name)
+        release.storage.fetch(record.stored, environment, folder)
+        source = Source.at(release.git, record.commit)
+        before, champion = _live_before(registry, record, environment), None
+        if before is not None:
+            earlier = registry.version(before)
+            champion = fetch_champion(
+                release.git, release.storage, earlier, environment, folder / "before"
+            )
+        measured = gather(rules, folder, source, champion, None).measured
+    checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
+    if as_json:
+        return json.dumps({"from": live.version, "checks": checks}, indent=2) + "\n"
+    rows = f"# From {live.version}, live in {environment}.\n"
+    return rows + to_yaml({"checks": checks})
+
+
+def _asked(rules: policy.Policy, check: str) -> list[str]:
+    return list(getattr(rules.settings[check], "metrics", {}))
+
+
+def _proposed(measured: Measured, bounds: list[str], margins: list[str]) -> dict[str, Any]:
+    higher = {metric.name: metric.higher_is_better for metric in measured.metrics}
+    other = CHAMPION if CHAMPION in measured.models else RULE
+    got = {name: measured.estimate(name, CANDIDATE) for name in (*bounds, *margins)}
+    return {
+        "bounds": {
+            "metrics": {
+                name: {"min": _rounded(got[name].low, -1)}
+                if higher[name]
+                else {"max": _rounded(got[name].high, 1)}
+                for name in bounds
+            }
+        },
+        "champion": {
+            "metrics": {
+                name: _rounded(measured.smallest(name, CANDIDATE, other), 1) for name in margins
+            }
+        },
+    }
+
+
+def _rounded(value: float, towards: int) -> float:
+    """To three significant digits, never towards what is stricter than the value."""
+    from math import ceil, floor, log10
+
+    if not abs(value) > 0:
+        return 0.0
+    step = 10.0 ** (floor(log10(abs(value))) - 2)
+    return float(f"{(ceil if towards > 0 else floor)(value / step) * step:.12g}")

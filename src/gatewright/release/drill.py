@@ -1,0 +1,71 @@
+"""A rollback, rehearsed: the real commands, on a copy of origin that nobody else sees."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from gatewright.adapters.git import REMOTE, Git
+from gatewright.errors import Refused
+from gatewright.release.promotion import Release
+
+CONFIG = Path(".dvc/config.local")  # how this machine signs in to the storage
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Drill:
+    """What was rehearsed: from which version to which, and the seconds of each step."""
+
+    environment: str
+    before: str
+    after: str
+    seconds: dict[str, float]
+
+    @property
+    def sentence(self) -> str:
+        total = sum(self.seconds.values())
+        return (
+            f"{self.environment} would be back on {self.after} (is on {self.before}) in "
+            f"{total:.1f} seconds, and {self.after} answers as it was registered. Nothing changed."
+        )
+
+
+def drill(root: Path, environment: str) -> Drill:
+    """Roll an environment back in a scratch clone, try what is live then, and time it.
+
+    Raises Refused for whatever would stop the real rollback. The storage is only read.
+    """
+    git = Git(root)
+    git.fetch()  # whether there is an origin, and whether it answers
+    seconds: dict[str, float] = {}
+
+    def timed(words: str, do: Callable[[], T]) -> T:
+        start = time.perf_counter()
+        result = do()
+        seconds[words] = time.perf_counter() - start
+        return result
+
+    with tempfile.TemporaryDirectory() as name:
+        scratch, clone = Path(name, "origin.git"), Path(name, "clone")
+        address = git("remote", "get-url", REMOTE)
+        timed("clone", lambda: _clone(git, address, scratch, clone))
+        if (root / CONFIG).exists():
+            shutil.copy(root / CONFIG, clone / CONFIG)
+        release = Release(clone)
+        live = release.fetched().live(environment)
+        if live is None:
+            raise Refused(f"Nothing is live in {environment}, so there is nothing to rehearse.")
+        back = timed("roll back", lambda: release.roll_back(environment, None, "a drill"))
+        timed("smoke check", lambda: release.smoke(environment, False))
+    return Drill(environment, live.version, back.version, seconds)
+
+
+def _clone(git: Git, address: str, scratch: Path, clone: Path) -> None:
+    git("clone", "--quiet", "--bare", "--", address, str(scratch))
+    git("clone", "--quiet", "--", str(scratch), str(clone))

@@ -1,0 +1,119 @@
+"""What GitHub shows of a release: a pull request, a Release, a deployment record.
+
+Each is looked for before it is made, so that running the command again completes what a failure
+left and makes nothing twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gatewright.adapters.files import to_yaml
+from gatewright.adapters.git import Git
+from gatewright.adapters.github import GitHub
+from gatewright.errors import Refused
+from gatewright.registry.git_registry import BRANCH, Registry
+from gatewright.registry.records import EnvironmentRecord, VersionRecord
+
+PROPOSALS = "promotions/"
+CARD = "reports/model-card.md"
+LONGEST = 120_000  # characters; GitHub takes 125,000 in a release
+
+
+def propose(github: GitHub, branch: str, title: str, body: str) -> str:
+    """Open the pull request of a proposal to the registry, or renew it; its address."""
+    head = f"{github.owner}:{branch}"
+    opened = github.every("pulls", state="open", head=head, base=BRANCH)
+    if opened:
+        number = opened[0]["number"]
+        return str(
+            github.send("PATCH", f"pulls/{number}", {"title": title, "body": body})["html_url"]
+        )
+    request = {"title": title, "body": body, "head": branch, "base": BRANCH}
+    return str(github.send("POST", "pulls", request)["html_url"])
+
+
+def publish(root: Path, environment: str, last: str) -> str:
+    """Show on GitHub what is live in an environment; `last` is where a release ends.
+
+    Creates or updates the Release of the version and its deployment record. What it said in one
+    sentence.
+    """
+    github = GitHub.of(root)
+    if github is None:
+        raise Refused("origin is no GitHub repository, so there is nothing to publish to.")
+    registry = Registry(root).fetch()
+    live = registry.live(environment)
+    if live is None:
+        raise Refused(f"Nothing is live in {environment}, so there is nothing to publish.")
+    record = registry.version(live.version)
+    address = _release(github, Git(root), registry, record, final=environment == last)
+    _deploy(github, live)
+    return f"{live.version} in {environment} is published: {address}"
+
+
+def _release(
+    github: GitHub, git: Git, registry: Registry, record: VersionRecord, final: bool
+) -> str:
+    tag = f"v{record.version}"
+    card = git.blobs([f"{record.commit}:{CARD}"])[0] or "This commit holds no model card."
+    shown = {
+        "tag_name": tag,
+        "name": record.version,
+        "body": _body(registry, record, card)[:LONGEST],
+        "draft": False,
+    }
+    found = github.find(f"releases/tags/{tag}")
+    if found is None:
+        shown["prerelease"] = not final
+        return str(github.send("POST", "releases", shown)["html_url"])
+    if final:
+        shown["prerelease"] = False
+    return str(github.send("PATCH", f"releases/{found['id']}", shown)["html_url"])
+
+
+def _body(registry: Registry, record: VersionRecord, card: str) -> str:
+    """The model card, what the gate said, where it is live, and the digests."""
+    events = [
+        event
+        for event in registry.history()
+        if isinstance(event, EnvironmentRecord) and event.version == record.version
+    ]
+    way = "\n".join(f"- {e.since}: {e.action}, {e.environment}" for e in events)
+    files = "\n".join(f"{f.sha256}  {f.path}" for f in record.stored)
+    said = to_yaml({e.environment: e.evidence for e in events})
+    return (
+        f"{'; '.join(record.because)}\n\n## Its way\n\n{way}\n\n"
+        f"## Verdicts\n\n```yaml\n{said}```\n\n"
+        f"## Digests (sha256)\n\n```text\n{files}\n```\n\n{card}"
+    )
+
+
+def _deploy(github: GitHub, live: EnvironmentRecord) -> None:
+    """A deployment record that names the version's tag, marked as the live one."""
+    ref, task = f"v{live.version}", "deploy"
+    query = {"environment": live.environment, "ref": ref, "task": task}
+    same = [d for d in github.every("deployments", **query) if _since(d) == live.since]
+    if same:
+        number = same[0]["id"]
+        if any(s["state"] == "success" for s in github.every(f"deployments/{number}/statuses")):
+            return
+    else:
+        request: dict[str, Any] = {
+            **query,
+            "auto_merge": False,
+            "required_contexts": [],
+            "payload": {"since": live.since, "version": live.version},
+            "description": f"{live.action}: {live.version}",
+        }
+        number = github.send("POST", "deployments", request)["id"]
+    status: dict[str, Any] = {"state": "success", "environment": live.environment}
+    if live.run:
+        status["log_url"] = live.run
+    github.send("POST", f"deployments/{number}/statuses", status)
+
+
+def _since(deployment: dict[str, Any]) -> str | None:
+    payload = deployment.get("payload")
+    return payload.get("since") if isinstance(payload, dict) else None

@@ -1,0 +1,1 @@
+"""GitHub's settings as code: desired, reconciled, audited."""

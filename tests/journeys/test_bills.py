@@ -1,0 +1,35 @@
+"""Bills of materials of a real project keep CycloneDX's own schema."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from projects import Project
+
+pytestmark = pytest.mark.slow
+OFFICIAL = JsonStrictValidator(SchemaVersion.V1_6)
+
+
+@pytest.mark.parametrize("words", [(), ("1.0.0",)], ids=["environment", "version"])
+def test_a_bill_keeps_the_official_schema(words: tuple[str, ...], live: Project) -> None:
+    said = live.mlops("bom", *words).stdout
+    assert OFFICIAL.validate_str(said) is None
+    bom = json.loads(said)
+    listed = {one["name"] for one in bom["components"]}
+    assert {"scikit-learn", "pandas", "dvc"} <= listed
+    bom["metadata"]["component"]["type"] = "a wish"
+    assert OFFICIAL.validate_str(json.dumps(bom)) is not None
+
+
+def test_the_card_of_a_version_has_slices_with_intervals(live: Project) -> None:
+    model = json.loads(live.mlops("bom", "1.0.0").stdout)["metadata"]["component"]
+    figures = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    slices = [figure for figure in figures if "slice" in figure]
+    assert len(slices) > 10
+    for figure in slices:
+        limits = figure["confidenceInterval"]
+        assert float(limits["lowerBound"]) < float(figure["value"]) < float(limits["upperBound"])
+    assert len(model["modelCard"]["considerations"]["technicalLimitations"]) > 3

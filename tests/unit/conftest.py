@@ -1,0 +1,105 @@
+"""The tiny project is made once; each test gets a copy of it at some point of its life."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub import Hub
+from parcels import Project, make_project
+
+from gatewright.adapters import github
+
+GIT = """\
+[user]
+    name = Tester
+    email = tester@example.com
+[init]
+    defaultBranch = main
+[gc]
+    auto = 0
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the machine's own Git, DVC or CI."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gitconfig").write_text(GIT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
+            patch.setenv(f"DVC_{name}_DIR", str(home / "dvc"))
+        for name in os.environ:
+            if name.startswith(("GITHUB_", "GH_", "GIT_DIR", "GIT_INDEX", "REGISTRY_KEY")):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def made_release(made_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = made_project.copy(tmp_path_factory.mktemp("release"))
+    project.mlops("register")
+    for environment in ("dev", "staging", "production"):
+        project.mlops("promote", "1.0.0", "--to", environment)
+    return project
+
+
+@pytest.fixture(scope="session")
+def made_second(made_release: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = made_release.copy(tmp_path_factory.mktemp("second"))
+    project.retrain(0.5)
+    project.mlops("register")
+    project.mlops("promote", "1.1.0", "--to", "dev")
+    return project
+
+
+@pytest.fixture(scope="session")
+def made_third(made_second: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = made_second.copy(tmp_path_factory.mktemp("third"))
+    project.retrain(0.25)
+    project.mlops("register")
+    project.mlops("promote", "1.2.0", "--to", "dev")
+    return project
+
+
+@pytest.fixture
+def trained(made_project: Project, tmp_path: Path) -> Project:
+    """Trained and committed, nothing registered."""
+    return made_project.copy(tmp_path)
+
+
+@pytest.fixture
+def released(made_release: Project, tmp_path: Path) -> Project:
+    """1.0.0 is live in dev, staging and production."""
+    return made_release.copy(tmp_path)
+
+
+@pytest.fixture
+def second(made_second: Project, tmp_path: Path) -> Project:
+    """As `released`, then 1.1.0 came to dev."""
+    return made_second.copy(tmp_path)
+
+
+@pytest.fixture
+def third(made_third: Project, tmp_path: Path) -> Project:
+    """As `second`, then 1.2.0 came to dev."""
+    return made_third.copy(tmp_path)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """GitHub, as a workflow's job reaches it."""
+    with Hub() as hub:
+        monkeypatch.setenv("GITHUB_API_URL", hub.url)
+        monkeypatch.setenv("GITHUB_TOKEN", "ghs_token")
+        monkeypatch.setattr(github, "PAUSES", (0.01, 0.01, 0.01))
+        yield hub
+    assert hub.errors == []

@@ -1,0 +1,314 @@
+"""Settings as code: applied once, and looked at by the doctor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub import Hub
+from parcels import Project
+
+from gatewright.adapters.signing import sign, signers
+from gatewright.repo_settings.desired import owners
+
+GITHUB = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/.github"
+OWNERS = "* @ada\n/data/ @ada @acme/owners\n/gates.yaml @octocat # answers for it\n"
+
+
+@pytest.fixture
+def guarded(released: Project, hub: Hub) -> Project:
+    """The project's own .github, and GitHub, where nothing is set yet."""
+    shutil.copytree(GITHUB, released.root / ".github")
+    (released.root / ".github/CODEOWNERS").write_text(OWNERS)
+    released.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
+    released.on_github()
+    hub.workflows = {path.name: "active" for path in (GITHUB / "workflows").iterdir()}
+    return released
+
+
+def writes(hub: Hub) -> list[str]:
+    return [f"{method} {path}" for method, path, _ in hub.requests if method != "GET"]
+
+
+def apply(project: Project, expect: int = 0) -> Any:
+    return project.ask("github", "apply", "--yes", expect=expect)
+
+
+def test_a_dry_run_tells_and_changes_nothing(guarded: Project, hub: Hub) -> None:
+    said = guarded.mlops("github", "apply").out
+    for part in (
+        "make ruleset registry",
+        "environment production: from main, approved by @octocat",
+    ):
+        assert part in said
+    assert "Nothing was changed" in said
+    assert writes(hub) == []
+
+
+def test_applying_twice_changes_nothing_more(guarded: Project, hub: Hub) -> None:
+    assert len(apply(guarded)["changed"]) == 15
+    before = len(writes(hub))
+    assert apply(guarded) == {"changed": [], "could not": []}
+    assert len(writes(hub)) == before
+    assert "has the settings that .github holds already" in guarded.mlops("github", "apply").out
+
+
+def test_what_was_applied_is_what_is_held_as_code(guarded: Project, hub: Hub) -> None:
+    apply(guarded)
+    assert sorted(ruleset["name"] for ruleset in hub.rulesets) == [
+        *("history", "main-checks", "main-review", "proposals", "registry", "versions"),
+    ]
+    (rule, _) = hub.environments["production"]["protection_rules"]
+    assert [r["reviewer"]["login"] for r in rule["reviewers"]] == ["octocat"]
+    assert rule["prevent_self_review"] is True
+    assert [p["name"] for p in hub.branch_policies["production"]] == ["main"]
+    assert hub.permissions["default_workflow_permissions"] == "read"
+
+
+def test_the_key_is_sealed_for_each_environment(guarded: Project, hub: Hub) -> None:
+    from nacl.public import SealedBox
+
+    apply(guarded)
+    (key,) = hub.keys
+    assert (key["title"], key["read_only"]) == ("mlops registry", False)
+    for name in ("dev", "staging", "production"):
+        sealed = b64decode(hub.secrets[name]["REGISTRY_KEY"])
+        private = SealedBox(hub.box).decrypt(sealed).decode()
+        assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert "REGISTRY_KEY" not in hub.secrets[""]
+
+
+def test_the_key_that_signs_is_made_and_its_public_half_is_there_to_commit(
+    guarded: Project, hub: Hub
+) -> None:
+    from nacl.public import SealedBox
+
+    told = apply(guarded)["changed"][-1]
+    assert told.endswith("as secret SIGNING_KEY of dev; commit security/signers.txt")
+    private = SealedBox(hub.box).decrypt(b64decode(hub.secrets["dev"]["SIGNING_KEY"])).decode()
+    assert len(signers(guarded.root)) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNING_KEY", private)
+        assert sign(guarded.root, {"a": 1}) is not None
+    assert "SIGNING_KEY" not in hub.secrets["production"]
+
+
+def test_what_was_changed_by_hand_is_changed_back(guarded: Project, hub: Hub) -> None:
+    apply(guarded)
+    hub.rulesets[0]["rules"] = []
+    hub.branch_policies["production"].append({"id": 9, "name": "*", "type": "branch"})
+    hub.environments["production"]["protection_rules"] = []
+    del hub.secrets["staging"]["REGISTRY_KEY"]
+    old = hub.keys[0]["id"]
+    changed = " ".join(apply(guarded)["changed"])
+    for part in ("change ruleset history", "let no jobs from * in", "approved by @octocat", "key"):
+        assert part in changed
+    assert [key["id"] for key in hub.keys] != [old]
+    assert len(hub.keys) == 1
+    assert apply(guarded)["changed"] == []
+
+
+def test_a_plan_without_reviewers_still_gets_the_rest(guarded: Project, hub: Hub) -> None:
+    hub.plan_has_reviewers = False
+    told = " ".join(apply(guarded)["changed"])
+    assert "environment production, WITHOUT reviewers" in told
+    assert "pull requests to the branch registry" in told
+    assert set(hub.environments) == {"dev", "staging", "production"}
+    approved(guarded, hub)
+    said = guarded.mlops("doctor").out
+    assert "has no required reviewers: promotions become pull requests" in said
+
+
+def test_a_plan_without_rulesets_is_told_and_fails(guarded: Project, hub: Hub) -> None:
+    hub.plan_has_rulesets = False
+    said = apply(guarded, expect=1)
+    assert "Upgrade to GitHub Pro or make this repository public" in said["could not"][0]
+    assert set(hub.environments) == {"dev", "staging", "production"}
+    assert "cannot be seen" in guarded.mlops("doctor", expect=1).out
+
+
+def test_an_organisation_cannot_review_and_a_team_can(guarded: Project, hub: Hub) -> None:
+    (guarded.root / ".github/CODEOWNERS").write_text("* @acme\n")
+    said = apply(guarded, expect=1)
+    assert "@acme is an organisation and cannot approve" in said["could not"][0]
+    assert "production" in hub.environments
+    (guarded.root / ".github/CODEOWNERS").write_text("* @acme/owners\n")
+    apply(guarded)
+    (rule, _) = hub.environments["production"]["protection_rules"]
+    assert rule["reviewers"][0]["type"] == "Team"
+
+
+def test_half_done_is_completed_by_running_again(guarded: Project, hub: Hub) -> None:
+    hub.fault("PUT .*/secrets/REGISTRY_KEY", 500, times=1)
+    assert "run the command again" in guarded.mlops("github", "apply", "--yes", expect=2).err
+    assert hub.keys == [], "a key that nobody holds is taken back"
+    apply(guarded)
+    assert len(hub.keys) == 1
+    assert all("REGISTRY_KEY" in hub.secrets[name] for name in ("dev", "staging", "production"))
+
+
+def test_a_key_that_not_all_got_is_renewed(guarded: Project, hub: Hub) -> None:
+    hub.fault("PUT .*/production/secrets/REGISTRY_KEY", 500, times=1)
+    guarded.mlops("github", "apply", "--yes", expect=2)
+    apply(guarded)
+    hub.secrets["dev"].clear()
+    hub.fault("PUT .*/production/secrets/REGISTRY_KEY", 500, times=1)
+    guarded.mlops("github", "apply", "--yes", expect=2)
+    assert len(hub.keys) == 2, "whoever holds one may still write"
+    assert "a new deploy key" in " ".join(apply(guarded)["changed"])
+    assert len(hub.keys) == 1
+
+
+def test_elsewhere_there_is_nothing_to_apply(released: Project) -> None:
+    assert "origin is no GitHub" in released.mlops("github", "apply", expect=1).err
+
+
+@pytest.mark.parametrize(
+    ("path", "who"),
+    [
+        ("README.md", ["@ada"]),
+        ("data/raw/x.parquet", ["@ada", "@acme/owners"]),
+        ("data/", ["@ada", "@acme/owners"]),
+        ("gates.yaml", ["@octocat"]),
+    ],
+)
+def test_the_last_line_that_matches_owns(path: str, who: list[str]) -> None:
+    assert owners(OWNERS, path) == who
+
+
+# The doctor
+
+
+def rows(project: Project, expect: int) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = project.ask("doctor", expect=expect)
+    return found
+
+
+def bad(project: Project) -> str:
+    return json.dumps([row for row in rows(project, 1) if row["state"] == "bad"])
+
+
+def approved(project: Project, hub: Hub) -> None:
+    """What is live was promoted in a run that ada approved."""
+    hub.run(1, "release.yml")
+    hub.approve(1, "production", "ada")
+
+    run = "https://github.com/acme/late-flights/actions/runs/1"
+    live = "environments/production.yaml"
+    project.rewrite(live, "run: null", f"run: {run}")
+    project.rewrite(live, "approved_by: null", "approved_by: ada")
+
+
+@pytest.fixture
+def healthy(guarded: Project, hub: Hub) -> Project:
+    """Applied, and what is live was approved."""
+    apply(guarded)
+    approved(guarded, hub)
+    assert [row for row in rows(guarded, 0) if row["state"] == "bad"] == []
+    return guarded
+
+
+def test_a_fresh_repository_is_not_protected(guarded: Project, hub: Hub) -> None:
+    said = bad(guarded)
+    for part in (
+        "requires the checks ci, model-gate, security",
+        "is closed to pushes by hand",
+        "environment production",
+        "hold no REGISTRY_KEY",
+        "may only read unless",
+        "cannot be moved or deleted",
+        "names no run of this repository",
+    ):
+        assert part in said
+
+
+def test_a_healthy_one_tells_who_may_pass_rules_by(healthy: Project) -> None:
+    said = healthy.mlops("doctor").out
+    for part in (
+        "asks octocat to approve",
+        "asks a second person",
+        "DeployKey may pass it by (always)",
+        "RepositoryRole 5 may pass it by (pull_request)",
+        "1.0.0 was approved by ada, as GitHub remembers",
+        "Everything that was asked for protects.",
+    ):
+        assert part in said
+
+
+def remove_rule(hub: Hub, kind: str) -> None:
+    for ruleset in hub.rulesets:
+        ruleset["rules"] = [rule for rule in ruleset["rules"] if rule["type"] != kind]
+
+
+SICK: dict[str, tuple[Any, str]] = {
+    "checks": (lambda hub: remove_rule(hub, "required_status_checks"), "requires the checks"),
+    "reviews": (lambda hub: remove_rule(hub, "pull_request"), "closed to pushes by hand"),
+    "history": (lambda hub: remove_rule(hub, "non_fast_forward"), "deleted or rewritten"),
+    "tags": (lambda hub: remove_rule(hub, "creation"), "made by the registry's key only"),
+    "proposals": (lambda hub: remove_rule(hub, "update"), "written by the registry's key only"),
+    "an environment": (lambda hub: hub.environments.pop("staging"), "environment staging"),
+    "a common secret": (
+        lambda hub: hub.secrets[""].update(REGISTRY_KEY="x"),
+        "every job holds it",
+    ),
+    "no key": (lambda hub: hub.secrets["dev"].clear(), "dev hold no REGISTRY_KEY"),
+    "one person": (
+        lambda hub: hub.environments["production"]["protection_rules"][0].update(
+            prevent_self_review=False
+        ),
+        "asks a second person",
+    ),
+    "every branch": (
+        lambda hub: hub.environments["production"].update(deployment_branch_policy=None),
+        "chosen branches only",
+    ),
+    "a strong token": (
+        lambda hub: hub.permissions.update(default_workflow_permissions="write"),
+        "may only read unless",
+    ),
+    "a week's watch": (
+        lambda hub: hub.workflows.update({"watch.yml": "disabled_inactivity"}),
+        "watch.yml does not run (disabled_inactivity): `gh workflow enable watch.yml`",
+    ),
+    "a workflow that GitHub lacks": (
+        lambda hub: hub.workflows.pop("model-gate.yml"),
+        "GitHub does not know model-gate.yml",
+    ),
+    "an approval that is gone": (lambda hub: hub.approvals.clear(), "nobody approved its run 1"),
+    "a token that sees nothing": (lambda hub: hub.fault("rulesets", 403), "cannot be seen"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), SICK.values(), ids=SICK.keys())
+def test_what_is_missing_is_found(spoil: Any, words: str, healthy: Project, hub: Hub) -> None:
+    spoil(hub)
+    assert words in bad(healthy)
+
+
+def test_what_is_wrong_in_the_files_is_found(healthy: Project) -> None:
+    (healthy.root / ".github/CODEOWNERS").write_text("/docs/ @ada\n")
+    healthy.edit("gates.yaml", "approval: [production]\n", "")
+    path = healthy.root / ".github/workflows/ci.yml"
+    path.write_text(path.read_text() + "# uses: actions/checkout@v7\n")
+    said = bad(healthy)
+    for part in ("names nobody for", "lets production be entered unapproved", "checkout@v7"):
+        assert part in said
+
+
+def test_a_stale_pin_is_noted(healthy: Project, hub: Hub) -> None:
+    hub.newest["actions/checkout"] = "v99.0.0"
+    assert "stale: actions/checkout is v7.0.1, the newest is v99.0.0" in healthy.mlops("doctor").out
+
+
+@pytest.mark.parametrize("what", ["late-flights$", "rules/branches", "secrets"])
+def test_github_that_is_down_is_undecided(what: str, healthy: Project, hub: Hub) -> None:
+    hub.fault(what, 500)
+    assert "run the command again" in healthy.mlops("doctor", expect=2).err
+
+
+def test_elsewhere_the_doctor_says_that_pushing_is_promoting(released: Project) -> None:
+    assert "whoever can push can promote" in bad(released)

@@ -1,0 +1,243 @@
+"""Lint, types, tests, scanners and training, through the workflows themselves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from acting import GitHubActions, Walk, on_github
+from advisories import Advisories
+from projects import Project
+from published import Description
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def github(trained: Project, published: Description) -> Iterator[GitHubActions]:
+    """A branch is checked out for a pull request."""
+    trained.git("push", "--quiet", "--no-verify", "origin", "main")
+    with on_github(trained, published) as github:
+        github.branch("change")
+        yield github
+
+
+def results(walk: Walk, **jobs: str) -> None:
+    assert walk.jobs == jobs, walk.end
+    assert (walk.status == 0) == (set(jobs.values()) == {"success"})
+
+
+def short(github: GitHubActions) -> None:
+    """Leave one test, so that a walk is about the workflow."""
+    root = github.project.root
+    shutil.rmtree(root / "tests")
+    (root / "tests").mkdir()
+    (root / "tests/test_one.py").write_text("def test_one() -> None:\n    assert 1 + 1 == 2\n")
+    github.project.edit("pyproject.toml", '"--cov-fail-under=85"', '"--cov-fail-under=0"')
+
+
+# ci.yml
+
+
+def test_ci_is_green_on_the_first_day(github: GitHubActions) -> None:
+    """The project's own tests, all of them, with the coverage that they promise."""
+    walk = github.pull_request("ci.yml")
+    results(walk, code="success", ci="success")
+    assert "Required test coverage of 85% reached" in walk.log
+    assert walk.noted("installed") == ["code ./uv.lock"]
+
+
+def test_ci_refuses_a_lint(github: GitHubActions) -> None:
+    short(github)
+    path = github.project.root / "src/late_flights/load.py"
+    path.write_text("import os\n" + path.read_text())
+    walk = github.merge_queue("ci.yml")
+    results(walk, code="failure", ci="failure")
+    assert "F401" in walk.log
+
+
+def test_ci_refuses_a_failing_test(github: GitHubActions) -> None:
+    short(github)
+    github.project.edit("tests/test_one.py", "== 2", "== 3")
+    github.merge()
+    walk = github.pushed("ci.yml")
+    results(walk, code="failure", ci="failure")
+    assert "1 failed" in walk.log
+
+
+# security.yml
+
+
+@pytest.fixture
+def scanned(github: GitHubActions) -> Iterator[tuple[GitHubActions, Advisories]]:
+    """GitHub's own service cannot be reached from here, so zizmor asks nobody."""
+    with Advisories() as advisories:
+        github.variables |= {"ADVISORY_SERVICE": "osv", "ADVISORY_URL": advisories.url}
+        github.env["ZIZMOR_OFFLINE"] = "true"
+        yield github, advisories
+
+
+Scanned = tuple[GitHubActions, Advisories]
+GREEN = dict.fromkeys(("hooks", "secrets", "dependencies", "security"), "success")
+
+
+def red(job: str) -> dict[str, str]:
+    return GREEN | {job: "failure", "security": "failure"}
+
+
+def test_security_is_green_on_the_first_day(scanned: Scanned) -> None:
+    github, advisories = scanned
+    walk = github.pull_request("security.yml")
+    results(walk, **GREEN)
+    lock = (github.project.root / "uv.lock").read_text()
+    assert len(advisories.asked) > 100
+    assert all(f'name = "{package}"' in lock for package in advisories.asked)
+
+
+def test_a_known_weakness_is_found(scanned: Scanned) -> None:
+    github, advisories = scanned
+    advisories.known["scikit-learn"] = "PYSEC-2026-1"
+    walk = github.pull_request("security.yml")
+    results(walk, **red("dependencies"))
+    assert "PYSEC-2026-1" in walk.log
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>"], ids=["broken", "rubbish"])
+def test_a_service_that_does_not_answer_is_no_clean_bill(answer: bytes, scanned: Scanned) -> None:
+    github, advisories = scanned
+    advisories.broken = answer
+    results(github.pull_request("security.yml"), **red("dependencies"))
+
+
+def test_code_that_is_risky_is_found(scanned: Scanned) -> None:
+    github, _ = scanned
+    path = github.project.root / "src/late_flights/load.py"
+    path.write_text(
+        path.read_text() + "\n\ndef risky(text: str) -> object:\n    return eval(text)\n"
+    )
+    walk = github.pull_request("security.yml")
+    results(walk, **red("hooks"))
+    assert "B307" in walk.log
+
+
+def test_an_unpinned_action_is_found(scanned: Scanned) -> None:
+    github, _ = scanned
+    path = github.project.root / ".github/workflows/train.yml"
+    sha = "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+    path.write_text(path.read_text().replace(f"checkout@{sha}", "checkout@v7"))
+    walk = github.pull_request("security.yml")
+    results(walk, **red("hooks"))
+    assert "unpinned-uses" in walk.log
+
+
+def test_a_secret_that_was_removed_is_found_in_the_history(scanned: Scanned) -> None:
+    github, _ = scanned
+    path = github.project.root / "docs/notes.md"
+    path.write_text('api_key: "' + "q8Zk29slXm" + 'Wp0vTr71xyw"\n')
+    github.push("Notes")
+    path.write_text("Words.\n")
+    walk = github.pull_request("security.yml")
+    results(walk, **red("secrets"))
+
+
+def test_what_is_live_is_scanned_every_week(live: Project, published: Description) -> None:
+    """A weakness that came out after the promotion."""
+    with Advisories() as advisories, on_github(live, published) as github:
+        github.variables = {"ADVISORY_SERVICE": "osv", "ADVISORY_URL": advisories.url}
+        results(github.schedule("watch.yml"), production="success")
+        advisories.known["scikit-learn"] = "PYSEC-2026-1"
+        walk = github.schedule("watch.yml")
+        results(walk, production="failure")
+        assert "PYSEC-2026-1 in production" in walk.log
+
+
+# scorecard.yml
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
+    private: bool, github: GitHubActions
+) -> None:
+    github.hub.repository["private"] = private
+    walk = github.schedule("scorecard.yml")
+    results(walk, scorecard="success")
+    assert walk.noted("published") == [str(not private).lower()]
+    assert walk.noted("code-scanning") == ([] if private else ['{"runs": []}'])
+    assert (walk.artifacts / "scorecard/scorecard.sarif").exists()
+
+
+# train.yml
+
+
+def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
+    """On the team's own runner; then its gate has nothing to build."""
+    github.variables["TRAIN_RUNNER"] = "gpu"
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    before = github.push("Fewer trees")
+    walk = github.dispatch("train.yml", ref="change", words=("-P", "gpu=-self-hosted"))
+    results(walk, train="success")
+    project = github.project
+    project.git("pull", "--quiet", "origin", "change")
+    changed = project.git("diff", "--name-only", before, "HEAD").splitlines()
+    assert {"dvc.lock", "reports/metrics.json", "reports/model-card.md"} <= set(changed)
+    assert all(path == "dvc.lock" or path.startswith("reports/") for path in changed)
+    assert project.git("log", "-1", "--format=%an") == "octocat"
+    assert github.hub.dispatches == [
+        (name, "change") for name in ("ci.yml", "model-gate.yml", "security.yml")
+    ]
+    gate = github.dispatch("model-gate.yml", ref="change")
+    results(gate, candidate="success", judge="success", **{"model-gate": "success"})
+    assert "Running stage" not in gate.log
+
+
+def test_what_cannot_be_trained_changes_nothing(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: many")
+    before = github.push("Many trees")
+    walk = github.dispatch("train.yml", ref="change")
+    results(walk, train="failure")
+    assert github.project.git("ls-remote", "origin", "change").split()[0] == before
+    assert github.hub.dispatches == []
+
+
+# The action setup
+
+CLOUDS = {
+    "S3": {"AWS_ROLE": "arn:aws:iam::1:role/gate", "AWS_REGION": "eu-central-1"},
+    "GCS": {"GCP_PROVIDER": "projects/1/p", "GCP_SERVICE_ACCOUNT": "gate@x.iam"},
+    "Azure": {"AZURE_CLIENT_ID": "c", "AZURE_TENANT_ID": "t", "AZURE_SUBSCRIPTION_ID": "s"},
+}
+
+
+@pytest.mark.parametrize("variables", CLOUDS.values(), ids=CLOUDS.keys())
+def test_setup_signs_in_to_the_storage_that_variables_name(
+    variables: dict[str, str], github: GitHubActions
+) -> None:
+    github.variables = variables
+    (github.project.root / "docs/notes.md").write_text("Words.\n")
+    walk = github.pull_request()
+    assert walk.status == 0, walk.end
+    who = variables.get("GCP_SERVICE_ACCOUNT") or next(iter(variables.values()))
+    assert walk.noted("signed-in") == [who, who]
+
+
+def test_setup_holds_a_key_for_storage_over_ssh(github: GitHubActions) -> None:
+    key = github.place / "id"
+    github.project.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    github.secrets["STORAGE_KEY"] = key.read_text()
+    github.variables = {"STORAGE_KNOWN_HOSTS": "files.example.com ssh-ed25519 AAAA"}
+    path = github.project.root / ".github/workflows/train.yml"
+    path.write_text(path.read_text().partition("      - run: uv run --locked mlops push")[0])
+    github.project.edit(
+        ".github/workflows/train.yml",
+        "      - run: uv run --locked mlops run\n",
+        "      - run: ssh-add -L > held\n      - run: cp held ~/.ssh/known_hosts ${STANDIN}\n"
+        "      - run: ssh-agent -k\n",
+    )
+    github.push()
+    walk = github.dispatch("train.yml", ref="change")
+    assert walk.status == 0, walk.end
+    assert walk.noted("held")[0].split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert walk.noted("known_hosts") == ["files.example.com ssh-ed25519 AAAA"]
+    secret = key.read_text().splitlines()[2]
+    assert secret not in walk.log

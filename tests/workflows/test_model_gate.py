@@ -1,0 +1,310 @@
+"""Pull requests walk up to the model gate, good and bad, through the workflow itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from acting import GitHubActions, Walk, on_github
+from projects import ASKED, Project, copy
+from published import Description
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def github(live: Project, published: Description) -> Iterator[GitHubActions]:
+    """1.0.0 is live everywhere; a branch is checked out for a pull request."""
+    with on_github(live, published) as github:
+        github.branch("change")
+        yield github
+
+
+@pytest.fixture(scope="session")
+def _worse(_live: Project, shared: Callable[..., Path]) -> Project:
+    def make(folder: Path) -> None:
+        project = copy(_live, folder)
+        project.overfit()
+        retrain(project)
+
+    return Project(shared("worse", make) / "late-flights", _live.venv)
+
+
+@pytest.fixture
+def worse(_worse: Project, published: Description, tmp_path: Path) -> Iterator[GitHubActions]:
+    """As `github`, with a model that overfits, trained and stored."""
+    with on_github(copy(_worse, tmp_path), published) as github:
+        github.branch("change")
+        yield github
+
+
+def said(walk: Walk) -> str:
+    """Everything that the verdict says."""
+    return json.dumps(walk.verdict, ensure_ascii=False)
+
+
+def let_in(walk: Walk) -> None:
+    assert walk.status == 0, walk.end
+    assert walk.jobs == dict.fromkeys(("candidate", "judge", "model-gate"), "success")
+    assert walk.verdict["decision"] == "yes"
+
+
+def refused(walk: Walk, *checks: str) -> None:
+    assert walk.status != 0, walk.end
+    assert walk.jobs["model-gate"] == "failure", walk.end
+    assert walk.verdict["decision"] == "no"
+    red = {
+        answer["check"]
+        for answer in walk.verdict["answers"]
+        if any(finding["status"] != "pass" for finding in answer["findings"])
+    }
+    assert red == set(checks), said(walk)
+    assert "REFUSED" in walk.summary
+
+
+def retrain(project: Project) -> None:
+    project.mlops("run")
+    project.mlops("push")
+
+
+# Good ones
+
+
+def test_one_that_touches_no_model_is_let_in_and_pulls_nothing(github: GitHubActions) -> None:
+    (github.project.root / "docs/notes.md").write_text("Words.\n")
+    walk = github.pull_request()
+    let_in(walk)
+    assert walk.verdict["sentence"] == "Yes: this touches no model."
+    assert "Yes: this touches no model." in walk.summary
+    assert "Running stage" not in walk.log
+    assert ".dvc-storage" not in walk.log
+    assert walk.noted("installed") == ["candidate ./uv.lock", "judge base/uv.lock"]
+
+
+def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
+    retrain(github.project)
+    walk = github.pull_request()
+    let_in(walk)
+    assert walk.verdict["champion"] == "1.0.0"
+    assert walk.verdict["notes"] == []
+    assert "Running stage" not in walk.log, "what was trained and stored is not trained again"
+    for part in (
+        "Yes: the model may enter dev and holds against 1.0.0.",
+        "| metric | candidate | baseline | champion | gain over baseline | gain over",
+        "## By origin",
+        "```mermaid",
+        '"EWR", "JFK", "LGA"',
+    ):
+        assert part in walk.summary
+    for _ in range(2):
+        assert github.completed(walk).status == 0
+    (comment,) = github.hub.comments
+    assert "Yes: the model may enter dev and holds against 1.0.0." in comment["body"]
+    assert comment["body"].count("```mermaid") == len(walk.verdict["slices"])
+
+
+def test_new_data_is_let_in(github: GitHubActions) -> None:
+    shutil.copy(
+        github.project.root / "data/incoming/2013-09.parquet", github.project.root / "data/raw"
+    )
+    retrain(github.project)
+    let_in(github.pull_request())
+
+
+def test_the_merge_queue_is_answered(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
+    retrain(github.project)
+    let_in(github.merge_queue())
+
+
+def test_outputs_that_are_not_stored_are_built_and_must_be_the_same(github: GitHubActions) -> None:
+    """As from a fork, whose author may not write to the storage."""
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    github.project.mlops("run")
+    walk = github.pull_request(fork=True)
+    let_in(walk)
+    assert "CI built the same bytes" in said(walk)
+    assert github.hub.requests == [], "a fork's run asks GitHub nothing"
+    assert github.completed(walk, fork=True).status == 0
+    (comment,) = github.hub.comments
+    assert "CI built the same bytes" in comment["body"]
+
+
+# Bad ones
+
+
+def test_a_worse_model_is_refused(worse: GitHubActions) -> None:
+    walk = worse.pull_request()
+    refused(walk, "champion", "behaviour")
+    assert "worse than 1.0.0" in walk.verdict["sentence"]
+    assert worse.completed(walk).status == 0
+    assert "No: the model may not enter dev." in worse.hub.comments[0]["body"]
+
+
+def test_poisoned_labels_are_refused(github: GitHubActions) -> None:
+    github.project.poison()
+    retrain(github.project)
+    refused(github.pull_request(), "champion", "data")
+
+
+def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
+    """reports/metrics.json and dvc.lock agree on a figure that nobody measured."""
+    path = worse.project.root / "reports/metrics.json"
+    metrics = json.loads(path.read_text())
+    for entry in metrics["metrics"].values():
+        entry["candidate"] = dict.fromkeys(("value", "low", "high"), 0.98765)
+    path.write_text(json.dumps(metrics))
+    worse.project.run("dvc", "commit", "--force", "evaluate")
+    worse.project.mlops("push")
+    walk = worse.pull_request()
+    refused(walk, "lock", "champion", "behaviour")
+    assert "0.98765" not in said(walk)
+
+
+def test_thresholds_lowered_in_the_same_pull_request_do_not_count(worse: GitHubActions) -> None:
+    worse.project.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.5")
+    worse.project.edit("gates.yaml", "brier_score: 0.001", "brier_score: 0.5")
+    walk = worse.pull_request()
+    refused(walk, "champion", "behaviour")
+    assert "**It changes the policy, gates.yaml: checks.champion.metrics" in walk.summary
+    assert "0.005 -&gt; 0.5" in walk.summary or "0.005 -\\> 0.5" in walk.summary
+
+
+def test_a_gate_edited_to_say_yes_is_not_asked(worse: GitHubActions) -> None:
+    worse.project.edit(
+        "src/mlops/gate/verdict.py",
+        '    decision: Decision = "yes" if statuses <= good else "undecided"\n'
+        '    if "refuse" in statuses:\n        decision = "no"\n',
+        '    decision: Decision = "yes"\n',
+    )
+    worse.project.edit("src/mlops/release/review.py", "def review(", "def unused(")
+    walk = worse.pull_request()
+    refused(walk, "champion", "behaviour")
+    assert "**It changes the machinery that judges: src/mlops/gate/verdict.py" in walk.summary
+
+
+def test_test_rows_that_were_removed_are_missed(github: GitHubActions) -> None:
+    """The rows of the storm in July go; what is left looks easy."""
+    code = """
+import pandas
+path = "data/raw/2013-07.parquet"
+rows = pandas.read_parquet(path)
+rows[~rows["late"] | (rows["flight"] % 3 > 0)].to_parquet(path, index=False)
+"""
+    github.project.python(code)
+    retrain(github.project)
+    walk = github.pull_request()
+    refused(walk, "holdout")
+    assert "known test rows are gone" in said(walk)
+    assert "**It changes the test set:" in walk.summary
+
+
+def test_training_on_test_rows_is_refused(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", 'from: "2013-07-01"', 'from: "2013-07-20"')
+    retrain(github.project)
+    walk = github.pull_request()
+    refused(walk, "holdout", "leakage")
+    assert "test rows were trained on" in said(walk)
+
+
+def test_a_stale_lock_is_refused_and_the_mended_one_is_offered(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    walk = github.pull_request()
+    refused(walk, "lock")
+    assert "it is stale: train" in said(walk)
+    mended = walk.artifacts / "proof/dvc.lock"
+    assert "max_iter: 60" in mended.read_text()
+    shutil.copy(mended, github.project.root / "dvc.lock")
+    github.project.mlops("run")
+    assert github.project.git("status", "--porcelain", "dvc.lock", "reports") != ""
+    let_in(github.pull_request())
+
+
+def test_outputs_that_nobody_can_build_are_refused(github: GitHubActions) -> None:
+    """dvc.lock names a model that is neither stored nor what training gives."""
+    lock = github.project.root / "dvc.lock"
+    text = lock.read_text()
+    (model,) = set(re.findall(r"path: model/model.skops\n\s+hash: md5\n\s+md5: (\w+)", text))
+    lock.write_text(text.replace(model, "ab" * 16))
+    walk = github.pull_request()
+    assert walk.jobs["model-gate"] == "failure"
+    assert "model/model.skops is not in storage" in said(walk)
+    assert "built again, it gives other files: model/model.skops is" in said(walk)
+    assert model in (walk.artifacts / "proof/dvc.lock").read_text()
+
+
+def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> None:
+    root = github.project.root
+    shutil.copy(root / "data/incoming/2013-09.parquet", root / "data/raw")
+    github.project.mlops("run")
+    walk = github.pull_request()
+    refused(walk, "lock", "files", "holdout", "data", *ASKED)
+    assert "run `uv run mlops push` on the machine that has it" in walk.log
+
+
+def test_predictions_that_are_nan_are_refused(github: GitHubActions) -> None:
+    github.project.edit("params.yaml", "seed: 0", "seed: 1")
+    github.project.mlops("run")
+    github.project.answer_nan()
+    github.project.mlops("push")
+    walk = github.pull_request()
+    refused(walk, "lock", *ASKED)
+    assert "are missing or no numbers" in said(walk)
+
+
+def test_a_crashed_evaluation_is_refused(github: GitHubActions) -> None:
+    """A model for other columns: asked for an answer, it raises."""
+    code = """
+import pandas, skops.io
+from pathlib import Path
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.impute import SimpleImputer
+from gatewright.adapters.model_file import seal
+rows = pandas.read_parquet("data/split/train.parquet").head(5000)
+model = make_pipeline(SimpleImputer(), LogisticRegression())
+skops.io.dump(model.fit(rows[["distance"]], rows["late"]), "model/model.skops")
+seal(Path("model/model.skops"))
+"""
+    github.project.python(code)
+    github.project.run("dvc", "commit", "--force", "train")
+    github.project.mlops("push")
+    walk = github.pull_request()
+    refused(walk, "lock", *ASKED)
+    assert "The candidate fails on the test rows" in said(walk)
+
+
+def test_a_job_that_was_skipped_is_no_success(github: GitHubActions) -> None:
+    github.project.edit(
+        ".github/workflows/model-gate.yml", "if: ${{ !cancelled() }}", "if: ${{ false }}"
+    )
+    walk = github.pull_request()
+    assert walk.jobs["model-gate"] == "failure"
+    assert walk.status != 0
+
+
+# Others
+
+
+def test_another_environment_scores_for_itself_in_its_own_job(github: GitHubActions) -> None:
+    github.project.edit("pyproject.toml", '"rich>=14"', '"rich>=14.0"')
+    github.project.run("uv", "lock", "--quiet")
+    walk = github.pull_request()
+    let_in(walk)
+    assert "**It changes the environment" in walk.summary
+    assert (walk.artifacts / "proof/predictions.parquet").exists()
+
+
+def test_thresholds_alone_are_let_in_and_shown(github: GitHubActions) -> None:
+    github.project.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.05")
+    walk = github.pull_request()
+    let_in(walk)
+    (note,) = walk.verdict["notes"]
+    assert note.startswith(
+        "It changes the policy, gates.yaml: checks.champion.metrics.roc_auc: 0.005"
+    )

@@ -1,0 +1,309 @@
+"""Releases, promotions and rollbacks, through the workflows themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from acting import GitHubActions, Walk, on_github
+from projects import Project
+from published import Description
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def merged(trained: Project, published: Description) -> Iterator[GitHubActions]:
+    """The first model is about to be merged; the settings are applied."""
+    owners = trained.root / ".github/CODEOWNERS"
+    owners.write_text(owners.read_text().replace("@your-organisation", "@ada"))
+    with on_github(trained, published) as github:
+        github.apply_settings()
+        yield github
+
+
+@pytest.fixture
+def bare(staged: Project, published: Description) -> Iterator[GitHubActions]:
+    """1.0.0 and 1.0.1 were in staging; nobody has applied any settings."""
+    with on_github(staged, published) as github:
+        yield github
+
+
+@pytest.fixture
+def guarded(bare: GitHubActions) -> GitHubActions:
+    """As `bare`, with the settings applied."""
+    bare.apply_settings()
+    return bare
+
+
+def promote(github: GitHubActions, version: str, **more: Any) -> Walk:
+    inputs = {"version": version, "environment": "production"}
+    return github.dispatch("promote.yml", inputs, **more)
+
+
+def went_well(walk: Walk, *jobs: str) -> None:
+    assert walk.status == 0, walk.end
+    assert {job for job, result in walk.jobs.items() if result == "success"} == set(jobs)
+
+
+def shown(github: GitHubActions) -> list[tuple[str, str]]:
+    """The deployments that GitHub shows as done."""
+    hub = github.hub
+    return [
+        (made["environment"], made["ref"])
+        for made in hub.deployments
+        if [status["state"] for status in hub.statuses.get(made["id"], [])] == ["success"]
+    ]
+
+
+# Releases
+
+
+LIVE = "environments/production.yaml"
+DEMANDED = "protection: {production: [signature, attestation]}"
+
+
+def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None:
+    """Signed and attested, as production demands."""
+    merged.project.edit("gates.yaml", "protection: {production: []}", DEMANDED)
+    merged.variables["ATTESTATIONS"] = "true"
+    commit = merged.merge()
+    walk = merged.pushed(approved_by="ada")
+    went_well(walk, "register", "promote")
+    project = merged.project
+    assert project.live() == dict.fromkeys(("dev", "staging", "production"), "1.0.0")
+    assert "Running stage" in walk.log, "what nobody stored is built once"
+    (event,) = project.ask("history", "production")
+    assert (event["by"], event["approved_by"]) == ("octocat", "ada")
+    assert event["run"].endswith(f"/actions/runs/{walk.run_id}")
+    assert project.git("rev-list", "-n1", "refs/mlops/origin/tags/v1.0.0") == commit
+    (release,) = merged.hub.releases
+    assert (release["tag_name"], release["prerelease"]) == ("v1.0.0", False)
+    for part in ("Model card", "decision: 'yes'", "model/model.skops"):
+        assert part in release["body"]
+    assert shown(merged) == [(name, "v1.0.0") for name in ("dev", "staging", "production")]
+    record = yaml.safe_load(project.git("show", "refs/mlops/origin/registry:" + LIVE))
+    assert record["evidence"]["protection"] == ["signature", "attestation"]
+    bom = json.loads((walk.artifacts / "bill-of-materials/bom.json").read_text())
+    assert bom["metadata"]["component"]["version"] == "1.0.0"
+
+    (project.root / "docs/notes.md").write_text("Words.\n")
+    merged.merge()
+    walk = merged.pushed()
+    went_well(walk, "register")
+    assert "This model is registered already, as 1.0.0." in walk.log
+    assert "Running stage" not in walk.log
+    assert project.live()["production"] == "1.0.0"
+
+
+def test_production_takes_only_what_is_vouched_for_where_it_demands_it(
+    guarded: GitHubActions,
+) -> None:
+    """1.0.0 and 1.0.1 were registered on a laptop, before there was a key."""
+    for demanded in ("signature", "attestation"):
+        text = (guarded.project.root / "gates.yaml").read_text()
+        (guarded.project.root / "gates.yaml").write_text(
+            re.sub(r"protection: .*", f"protection: {{production: [{demanded}]}}", text)
+        )
+        guarded.merge()
+        walk = promote(guarded, "1.0.0", approved_by="ada")
+        assert walk.status != 0
+        assert f"1.0.0 has no {demanded}, and production demands it" in walk.log
+        assert guarded.project.live()["production"] is None
+
+
+def test_before_the_first_model_there_is_nothing_to_release(
+    project: Project, published: Description
+) -> None:
+    project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
+    project.git("remote", "add", "origin", str(project.origin))
+    project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
+    with on_github(project, published) as github:
+        walk = github.pushed()
+        went_well(walk, "register")
+        assert "no model is committed yet" in walk.log
+
+
+def test_a_second_release_does_not_push_a_waiting_one_aside(merged: GitHubActions) -> None:
+    """Both wait for their approval: act holds no job, so the last one is walked when it comes."""
+    project, until_it_waits = merged.project, ("-j", "staging")
+    merged.merge()
+    first = merged.pushed(words=until_it_waits)
+    shutil.copy(project.root / "data/incoming/2013-09.parquet", project.root / "data/raw")
+    project.mlops("run")
+    project.mlops("push")
+    merged.merge("Add the flights of September")
+    second = merged.pushed(words=until_it_waits)
+    for walk in (first, second):
+        went_well(walk, "register", "promote")
+    assert project.live() == {"dev": "1.0.1", "staging": "1.0.1", "production": None}
+    for version, walk in (("1.0.0", first), ("1.0.1", second)):
+        went_well(promote(merged, version, again=walk.run_id, approved_by="ada"), "promote")
+        assert project.live()["production"] == version
+
+
+def test_what_was_approved_too_late_does_not_replace_what_is_newer(guarded: GitHubActions) -> None:
+    went_well(promote(guarded, "1.0.1", approved_by="ada"), "promote")
+    walk = promote(guarded, "1.0.0", approved_by="ada")
+    assert walk.status != 0
+    assert "1.0.1, which is newer than 1.0.0, is live in production" in walk.log
+    assert guarded.project.live()["production"] == "1.0.1"
+
+
+def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions) -> None:
+    went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+    off = 'allclose(np.add(said["answer"], 0.01),'
+    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
+    guarded.merge("Break the scoring")
+    walk = promote(guarded, "1.0.1", approved_by="ada")
+    assert walk.jobs == {"promote": "failure"}
+    assert "1.0.1 in production fails its smoke check: golden row 1" in walk.log
+    assert "Rolled back: production is back on 1.0.0 (was 1.0.1)." in walk.log
+    assert guarded.project.live()["production"] == "1.0.0"
+    assert shown(guarded) == [("production", "v1.0.0")], "what failed is not shown as live"
+
+
+def test_a_rollback_by_hand(guarded: GitHubActions) -> None:
+    for version in ("1.0.0", "1.0.1"):
+        went_well(promote(guarded, version, approved_by="ada"), "promote")
+    inputs = {"environment": "production", "version": "", "reason": "$(touch ran) `touch ran`"}
+    went_well(guarded.dispatch("rollback.yml", inputs), "rollback")
+    assert guarded.project.live()["production"] == "1.0.0"
+    event = guarded.project.ask("history", "production")[-1]
+    assert (event["event"], event["reason"]) == ("roll back", inputs["reason"])
+    assert shown(guarded)[-1] == ("production", "v1.0.0")
+    went_well(promote(guarded, "1.0.1", approved_by="ada"), "promote")
+    assert guarded.project.live()["production"] == "1.0.1", "the way forward stays open"
+
+
+# Approval
+
+
+def test_nobody_writes_the_registry_by_hand(guarded: GitHubActions) -> None:
+    project = guarded.project
+    done = project.mlops("rollback", "staging", expect=2)
+    assert "Repository rule violations found for refs/heads/registry" in done.stderr
+    guarded.secrets.clear()
+    walk = promote(guarded, "1.0.0", approved_by="ada")
+    assert walk.status != 0
+    assert "Repository rule violations" in walk.log
+    assert project.live()["production"] is None
+
+
+def test_where_no_reviewer_can_be_asked_the_promotion_is_a_pull_request(
+    bare: GitHubActions,
+) -> None:
+    bare.hub.plan_has_reviewers = False
+    bare.apply_settings()
+    walk = promote(bare, "1.0.0")
+    went_well(walk, "promote")
+    assert bare.project.live()["production"] is None
+    assert shown(bare) == []
+    pull = bare.merge_proposal("ada")
+    for part in ("**1.0.0** into **production**", "it has no required reviewers", "| champion |"):
+        assert part in pull["body"]
+    went_well(bare.closed(pull), "settle")
+    assert bare.project.live()["production"] == "1.0.0"
+    assert shown(bare) == [("production", "v1.0.0")]
+    assert bare.hub.releases[0]["tag_name"] == "v1.0.0"
+
+
+def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
+    guarded: GitHubActions,
+) -> None:
+    went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+    promote(guarded, "1.0.1")
+    pull = guarded.merge_proposal("ada")
+    off = 'allclose(np.add(said["answer"], 0.01),'
+    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
+    guarded.merge("Break the scoring")
+    walk = guarded.closed(pull)
+    assert walk.jobs == {"settle": "failure"}
+    assert guarded.project.live()["production"] == "1.0.0"
+
+
+def test_a_proposal_that_was_closed_settles_nothing(guarded: GitHubActions) -> None:
+    promote(guarded, "1.0.0")
+    (pull,) = guarded.hub.pulls
+    walk = guarded.closed(pull)
+    assert walk.jobs.get("settle") in (None, "skipped")
+    assert guarded.project.live()["production"] is None
+
+
+def test_without_any_protection_production_takes_nothing(bare: GitHubActions) -> None:
+    bare.hub.fault("POST .*/pulls$", 403, message="GitHub Actions is not permitted to create")
+    walk = promote(bare, "1.0.0")
+    assert walk.status != 0
+    assert "not permitted to create" in walk.log
+    assert bare.project.live()["production"] is None
+    bare.hub.faults.clear()
+    went_well(promote(bare, "1.0.0"), "promote")
+    assert [pull["base"]["ref"] for pull in bare.hub.pulls] == ["registry"]
+    assert bare.project.live()["production"] is None
+
+
+def test_the_doctor_sees_what_protects_and_what_does_not(guarded: GitHubActions) -> None:
+    went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+    assert "Everything that was asked for protects." in guarded.doctor()
+    assert guarded.doctor().count("1.0.0 was approved by ada, as GitHub remembers") == 1
+    guarded.hub.approvals.clear()
+    assert "nobody approved its run" in guarded.doctor(expect=1)
+
+
+# GitHub's bad days
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "403": ({"status": 403, "message": "Resource not accessible"}, "did not allow it"),
+    "404": ({"status": 404, "message": "Not Found"}, "knows no such thing"),
+    "422": ({"status": 422, "message": "Validation Failed"}, "422, Validation Failed"),
+    "429": ({"status": 429, "headers": {"Retry-After": "999"}}, "answered 429"),
+    "500": ({"status": 500}, "answered 500"),
+}
+
+
+@pytest.mark.parametrize("status", ["403", "404", "500"])
+def test_where_nobody_can_be_asked_nothing_enters(status: str, guarded: GitHubActions) -> None:
+    fault, words = FAULTS[status]
+    guarded.hub.fault("/approvals", **fault)
+    before = guarded.project.git("ls-remote", "origin")
+    walk = promote(guarded, "1.0.0", approved_by="ada")
+    assert walk.status != 0
+    assert words in walk.log
+    assert guarded.project.git("ls-remote", "origin") == before
+    guarded.hub.faults.clear()
+    went_well(promote(guarded, "1.0.0", again=walk.run_id), "promote")
+    assert shown(guarded) == [("production", "v1.0.0")]
+
+
+@pytest.mark.parametrize("status", ["403", "422", "429"])
+def test_what_could_not_be_shown_is_shown_by_running_again(
+    status: str, guarded: GitHubActions
+) -> None:
+    fault, words = FAULTS[status]
+    guarded.hub.fault("POST .*/deployments$", **fault)
+    walk = promote(guarded, "1.0.0", approved_by="ada")
+    assert walk.status != 0
+    assert words in walk.log
+    assert (guarded.project.live()["production"], shown(guarded)) == ("1.0.0", [])
+    guarded.hub.faults.clear()
+    went_well(promote(guarded, "1.0.0", again=walk.run_id), "promote")
+    assert shown(guarded) == [("production", "v1.0.0")]
+    assert len(guarded.hub.releases) == 1
+
+
+def test_a_slow_github_is_waited_for(guarded: GitHubActions) -> None:
+    guarded.hub.fault("/approvals", None, delay=3)
+    went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+
+
+def test_a_github_that_is_down_is_no_approval(guarded: GitHubActions) -> None:
+    down = {"GITHUB_API_URL": "http://127.0.0.1:9"}
+    walk = promote(guarded, "1.0.0", approved_by="ada", env=down)
+    assert walk.status != 0
+    assert "GitHub could not be asked" in walk.log
+    assert guarded.project.live()["production"] is None

@@ -1,0 +1,191 @@
+"""The workflows as they lie in the template: linted, pinned, their checks not to be skipped."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from projects import TEMPLATE
+
+SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
+BIN = Path(sys.executable).parent
+WORKFLOWS = sorted((SOURCE / ".github/workflows").glob("*.yml"))
+OURS = sorted((TEMPLATE / ".github/workflows").glob("*.yml"))
+JOBS = ("hooks", "secrets", "dependencies")  # of security, for a pull request
+REQUIRED = ("ci", "model-gate", "security")
+
+
+def read(path: Path) -> Any:
+    """YAML 1.1 takes the key `on` for a truth."""
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {"on" if key is True else key: value for key, value in whole.items()}
+
+
+def workflow(name: str) -> Any:
+    return read(SOURCE / f".github/workflows/{name}.yml")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A repository that holds the template's .github as it lies there."""
+    shutil.copytree(SOURCE / ".github", tmp_path / ".github")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def lint(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    tool, *rest = words
+    return subprocess.run([BIN / tool, *rest], cwd=tree, capture_output=True, text=True)
+
+
+ZIZMOR = ("zizmor", "--offline", "--no-progress", "--persona", "auditor", ".")
+
+
+@pytest.mark.parametrize("words", [("actionlint",), ZIZMOR], ids=lambda words: words[0])
+def test_linters_find_nothing(words: tuple[str, ...], tree: Path) -> None:
+    done = lint(tree, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_our_own_workflows_are_held_to_the_same(tmp_path: Path) -> None:
+    shutil.copytree(TEMPLATE / ".github", tmp_path / ".github")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    for words in (("actionlint",), ZIZMOR):
+        done = lint(tmp_path, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+PLANTED = {
+    "an action by tag": ("ci.yml", r"checkout@\w{40} # v[\d.]+", "checkout@v7", "unpinned-uses"),
+    "all permissions": ("ci.yml", r"permissions: \{\}", "permissions: write-all", "permissions"),
+    "a token on disk": ("ci.yml", r"persist-credentials: false", "fetch-depth: 1", "artipacked"),
+    "a title in a script": (
+        "ci.yml",
+        r"run: uv run --locked mypy",
+        "run: echo ${{ github.event.pull_request.title }}",
+        "template-injection",
+    ),
+    "a job that nobody knows": ("ci.yml", r"needs: code", "needs: snakes", None),
+}
+
+
+@pytest.mark.parametrize(("name", "old", "new", "audit"), PLANTED.values(), ids=PLANTED.keys())
+def test_linters_find_what_is_planted(
+    name: str, old: str, new: str, audit: str | None, tree: Path
+) -> None:
+    path = tree / ".github/workflows" / name
+    text, count = re.subn(old, new, path.read_text(), count=1)
+    assert count == 1
+    path.write_text(text)
+    said = [lint(tree, "actionlint"), lint(tree, *ZIZMOR)]
+    if audit is None:
+        assert any(done.returncode for done in said)
+    else:
+        assert said[1].returncode != 0
+        assert audit in said[1].stdout
+
+
+def uses() -> list[tuple[str, str, str]]:
+    found = []
+    for path in [*(SOURCE / ".github").rglob("*.yml"), *OURS]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.search(r"uses: ([\w.-]+/[\w./-]+)@(\S+)(?: # (\S+))?", line):
+                found.append(match.groups())
+    return found
+
+
+def test_every_action_is_one_commit_with_its_version() -> None:
+    shas: dict[str, set[tuple[str, str]]] = {}
+    for name, sha, version in uses():
+        assert re.fullmatch(r"[0-9a-f]{40}", sha), name
+        assert re.fullmatch(r"v\d+\.\d+\.\d+", version or ""), name
+        shas.setdefault(name, set()).add((sha, version))
+    assert all(len(pins) == 1 for pins in shas.values()), shas
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, *OURS], ids=lambda path: path.stem)
+def test_nothing_is_allowed_that_no_job_asked_for(path: Path) -> None:
+    whole = read(path)
+    assert whole["permissions"] == {}
+    for name, job in whole["jobs"].items():
+        assert "permissions" in job, name
+        if "uses" not in job:
+            assert job["timeout-minutes"] <= 360, name
+    for step in [s for job in whole["jobs"].values() for s in job.get("steps", ())]:
+        if "actions/checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_no_cache_is_shared_with_a_job_that_holds_a_secret_or_judges() -> None:
+    """What the code of a pull request left in a cache would run there."""
+    cached = set()
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            setups = [s for s in job.get("steps", ()) if s.get("uses", "").endswith("/setup")]
+            if any(step.get("with", {}).get("cache") for step in setups):
+                cached.add(f"{path.stem}/{name}")
+                assert job["permissions"] == {"contents": "read"}
+                assert "environment" not in job
+                assert "secrets." not in json.dumps(job)
+    assert cached == {"ci/code", *(f"security/{n}" for n in JOBS)}
+    assert 'default: "false"' in (SOURCE / ".github/actions/setup/action.yml").read_text()
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_check_cannot_be_skipped(name: str) -> None:
+    whole = workflow(name)
+    events = whole["on"]
+    assert {"pull_request", "merge_group"} <= set(events)
+    assert not any("paths" in (event or {}) for event in events.values())
+    jobs = dict(whole["jobs"])
+    last = jobs.pop(name)
+    assert (last["name"], last["if"]) == (name, "always()")
+    needed = last["needs"]
+    assert set([needed] if isinstance(needed, str) else needed) == set(jobs)
+    (step,) = last["steps"]
+    assert step["run"] == f'test "${{RESULTS}}" = "{" ".join(["success"] * len(jobs))}"'
+    assert step["env"] == {"RESULTS": "${{ join(needs.*.result, ' ') }}"}
+
+
+def test_the_required_checks_are_the_ones_that_the_ruleset_asks_for() -> None:
+    ruleset = json.loads((SOURCE / ".github/rulesets/main-checks.json").read_text())
+    (rule,) = ruleset["rules"]
+    checks = rule["parameters"]["required_status_checks"]
+    assert tuple(check["context"] for check in checks) == REQUIRED
+
+
+def test_no_promotion_is_cancelled_by_a_newer_one() -> None:
+    job = workflow("promote")["jobs"]["promote"]
+    assert job["concurrency"] == {
+        "group": "promote-${{ inputs.environment }}",
+        "cancel-in-progress": False,
+        "queue": "max",
+    }
+    assert job["environment"] == "${{ inputs.environment }}"
+    for name in ("release", "rollback", "settle", "train"):
+        assert workflow(name)["concurrency"]["cancel-in-progress"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_steps_are_commands_that_run_on_a_laptop(path: Path) -> None:
+    """No logic in YAML: a step is one command, without a shell's words."""
+    for job in read(path)["jobs"].values():
+        for step in job.get("steps", ()):
+            run = step.get("run", "")
+            assert "\n" not in run.strip(), run
+            assert not re.search(r"\b(if|for|while|case)\b|\|\||&&|;", run), run
+
+
+def test_workflows_know_no_other_environment_than_the_policy() -> None:
+    policy = list(yaml.safe_load((SOURCE / "gates.yaml").read_text())["environments"])
+    held = json.loads((SOURCE / ".github/environments.json").read_text())
+    assert [environment["name"] for environment in held] == policy
+    release = workflow("release")["jobs"]
+    assert [job["with"]["environment"] for job in release.values() if "uses" in job] == policy

@@ -1,1 +1,0 @@
-"""The files that team and machinery agree on: contract, model, lock, storage."""

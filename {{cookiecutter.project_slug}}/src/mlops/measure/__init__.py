@@ -1,1 +1,0 @@
-"""How good a model is on held-out rows, and how sure we are of it."""

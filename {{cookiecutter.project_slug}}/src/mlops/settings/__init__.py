@@ -1,1 +1,0 @@
-"""What protects the repository: settings as code, and a look at what is in force."""
