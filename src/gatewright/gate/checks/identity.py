@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gatewright.adapters.model_file import Model
+from gatewright.contract.compatibility import compare
 from gatewright.contract.schema import Contract as Schema
-from gatewright.contract.schema import Strict, compare, violations
+from gatewright.contract.schema import Strict
+from gatewright.contract.validation import violations
 from gatewright.evaluation.holdout import Holdout as HoldoutRows
 from gatewright.evaluation.predictions import Answers, answer, request_rows
 from gatewright.gate.checks.base import Check, Finding, Status
