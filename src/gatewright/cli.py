@@ -224,7 +224,9 @@ def _prove(arguments: Any) -> int:
     elif proof.honest:
         print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
     else:
-        print(f"No: dvc.lock is not honest: {'; '.join([*proof.stale, *proof.differences])}.")
+        wrong = [*proof.unwatched, *proof.stale, *proof.differences]
+        print(f"No: dvc.lock is not honest: {'; '.join(wrong)}.")
+    if not proof.honest and not proof.unwatched:
         print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
     return 0 if proof.honest else 1
 

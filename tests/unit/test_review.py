@@ -63,6 +63,7 @@ def test_what_touches_no_model_is_let_in_without_storage(review: Review) -> None
         "stale": [],
         "missing": [],
         "differences": [],
+        "unwatched": [],
     }
     assert review.judge()["sentence"] == "Yes: this touches no model."
     assert not (review.candidate.root / ".dvc-storage").exists()

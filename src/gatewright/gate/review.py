@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from gatewright.adapters.dvc import read_pipeline
 from gatewright.adapters.git import Git
 from gatewright.adapters.storage import Storage, StoredFile
 from gatewright.errors import Refused
@@ -31,8 +32,8 @@ from gatewright.pipeline.lock_verification import (
     PREDICTIONS,
     Proof,
     read_proof,
-    stale,
     take,
+    unwatched_code,
 )
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
@@ -82,7 +83,10 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
     except Refused:
         told = Proof(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
-    if stages := sorted({*stale(candidate), *told.stale}):
+    pipeline = read_pipeline(candidate)
+    if unwatched := sorted({*unwatched_code(candidate, pipeline), *told.unwatched}):
+        findings.append(_no(f"code that DVC does not watch: {'; '.join(unwatched)}"))
+    if stages := sorted({*pipeline.stale, *told.stale}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
     if told.differences:
         findings.append(

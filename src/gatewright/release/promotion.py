@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from gatewright.adapters.dvc import read_pipeline
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
@@ -27,7 +28,7 @@ from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import parse_lock
-from gatewright.pipeline.lock_verification import stale
+from gatewright.pipeline.lock_verification import unwatched_code
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion, read_source
 from gatewright.registry.git_registry import Lost, Registry, fetch_registry
@@ -303,7 +304,13 @@ class Release:
                 "The work tree has changes that are not committed, so nobody could say what the "
                 f"version was made from:\n{dirty}\nCommit them and run again."
             )
-        if stages := stale(self.root):
+        pipeline = read_pipeline(self.root)
+        if unwatched := unwatched_code(self.root, pipeline):
+            raise Refused(
+                "dvc.lock cannot be believed, because stages run code that DVC does not watch: "
+                f"{'; '.join(unwatched)}. Then `uv run mlops run`, commit, and run again."
+            )
+        if stages := pipeline.stale:
             raise Refused(
                 "dvc.lock is not what the pipeline would give: it would run "
                 f"{', '.join(stages)}. Run `uv run mlops run`, "
