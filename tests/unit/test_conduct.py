@@ -13,9 +13,9 @@ from parcels import CONTRACT, make_model, make_rows
 from gatewright.contract.schema import parse_contract
 from gatewright.evaluation import operations
 from gatewright.evaluation.behaviour import requested, share
-from gatewright.gate.checks import Behaviour, Operations
+from gatewright.gate.checks import BehaviourCheck, OperationsCheck
 from gatewright.gate.checks.base import Finding
-from gatewright.gate.checks.conduct import Expectation
+from gatewright.gate.checks.behaviour import Expectation
 from gatewright.gate.inputs import Champion, Sampling
 
 BASE = parse_contract(
@@ -64,8 +64,8 @@ class Fake:
 
 
 def ask(model: Any, **settings: Any) -> list[Finding]:
-    made = Behaviour.Settings(**settings)
-    return list(Behaviour.check(made, BASE, some_rows(), model, Sampling()))
+    made = BehaviourCheck.Settings(**settings)
+    return list(BehaviourCheck.check(made, BASE, some_rows(), model, Sampling()))
 
 
 def test_a_steady_model_passes() -> None:
@@ -156,8 +156,8 @@ def test_a_class_must_be_named_where_there_are_several() -> None:
     said = {
         name: next(
             f.status
-            for f in Behaviour.check(
-                Behaviour.Settings(
+            for f in BehaviourCheck.check(
+                BehaviourCheck.Settings(
                     expect=[{"name": "x", "raise": {"height": 1}, "then": "rises", **more}]
                 ),
                 contract,
@@ -201,7 +201,7 @@ def test_an_expectation_that_could_be_misread_is_refused(words: Any, why: str) -
 def test_two_expectations_of_one_name_are_refused() -> None:
     one = {"name": "x", "raise": {"a": 1}, "then": "rises"}
     with pytest.raises(ValueError, match="two expectations have one name: x"):
-        Behaviour.Settings(expect=[one, one])
+        BehaviourCheck.Settings(expect=[one, one])
 
 
 def test_what_is_not_named_is_typical() -> None:
@@ -239,9 +239,9 @@ PARCELS = parse_contract(CONTRACT)
 
 def cost(candidate: Path, champion: Path | None, **settings: Any) -> dict[str, Finding]:
     live = Champion("1.0.0", champion, PARCELS) if champion else None
-    made = Operations.Settings(**settings)
+    made = OperationsCheck.Settings(**settings)
     rows = make_rows(300).drop(columns="email")
-    findings = Operations.check(made, PARCELS, rows, candidate, live, Sampling())
+    findings = OperationsCheck.check(made, PARCELS, rows, candidate, live, Sampling())
     return {finding.subject: finding for finding in findings}
 
 
