@@ -139,7 +139,7 @@ def _enter_project() -> None:
 
 
 def _storage(arguments: Any) -> None:
-    from gatewright.adapters.storage import Storage
+    from gatewright.adapters.dvc import Storage
     from gatewright.gate.policy import environments
 
     storage = Storage(ROOT)
@@ -151,10 +151,10 @@ def _storage(arguments: Any) -> None:
         }[arguments.command]()
 
 
-def _run(arguments: Any) -> int:
-    from gatewright.adapters.storage import reproduce
+def _run(arguments: Any) -> None:
+    from gatewright.adapters.dvc import reproduce
 
-    return reproduce(ROOT, *arguments.stage)
+    reproduce(ROOT, *arguments.stage)
 
 
 def _stage(arguments: Any) -> None:

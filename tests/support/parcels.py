@@ -25,9 +25,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from gatewright.adapters.dvc import dvc
 from gatewright.adapters.files import digest
 from gatewright.adapters.model_file import seal
-from gatewright.adapters.storage import dvc
 from gatewright.cli import main
 from gatewright.paths import BASELINE, MODEL, TEST
 
@@ -219,8 +219,8 @@ class Project:
         return self.mlops(*words, "--json", expect=expect).json
 
     def dvc(self, *words: str) -> None:
-        with chdir(self.root), redirect_stdout(io.StringIO()):
-            assert dvc(*words) == 0
+        with redirect_stdout(io.StringIO()):
+            assert dvc(self.root, *words) == 0
 
     def git(self, *words: str, **env: str) -> str:
         command, env = ["git", *words], {**os.environ, **env}

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gatewright.adapters.files import line_of, parse_yaml, read_text
+from gatewright.adapters.files import read_text
+from gatewright.adapters.strict_yaml import line_of, parse_yaml
 from gatewright.errors import Refused
 
 M = TypeVar("M", bound=BaseModel)

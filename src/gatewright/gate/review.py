@@ -10,9 +10,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gatewright.adapters.dvc import read_pipeline
+from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import Storage, StoredFile
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
@@ -99,13 +98,13 @@ def _collect(
     storage: Storage, environment: str, lock: Lock, proof: Path, folder: Path
 ) -> list[Finding]:
     """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
-    odb = storage.odb(environment)
+    remote = storage.remote(environment)
     findings, built = [], []
     for path in JUDGED:
         md5 = lock.outs.get(path)
         if md5 is None:
             findings.append(_no(f"dvc.lock names no {path}"))
-        elif odb.exists(md5):
+        elif remote.holds(md5):
             storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
         elif take(path, md5, proof, folder):
             built.append(path)
