@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("setup", _storage, "get this clone ready: storage, data, hooks")
     run = add("run", _run, "run the pipeline: check, split, train, evaluate, card")
     run.add_argument("stage", nargs="*", help="only up to this stage")
+    new = add("ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival")
+    new.add_argument("file", nargs="+", type=Path, help="a Parquet file that keeps the contract")
     add("push", _storage, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
@@ -155,6 +157,12 @@ def _run(arguments: Any) -> None:
     from gatewright.adapters.dvc import reproduce
 
     reproduce(ROOT, *arguments.stage)
+
+
+def _ingest(arguments: Any) -> None:
+    from gatewright.pipeline.ingest import ingest
+
+    print(ingest(ROOT, [arguments.where / file for file in arguments.file]))
 
 
 def _stage(arguments: Any) -> None:

@@ -82,6 +82,8 @@ def schema(contract: Contract, arriving: bool = False) -> pa.DataFrameSchema:
         for name, column in contract.columns.items()
         if arriving or column.on_arrival == "keep"
     }
+    for name in contract.dropped if arriving else ():
+        columns[name].required = False  # whoever sends the data may have left it out
     classes = pa.Check.isin(contract.target.classes, name=Reason.UNKNOWN_VALUE)
     columns[contract.target.name] = {
         "binary": pa.Column("bool", coerce=False),
@@ -130,7 +132,7 @@ class _Case:
 
 
 def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -> pd.DataFrame:
-    """What is wrong with labelled rows; `arriving` ones still have the columns to be dropped.
+    """What is wrong with labelled rows; `arriving` ones may have the columns to be dropped.
 
     Returns a table with a line a fault: column, reason (a `Reason`), fault (its words), rows (how
     many), first_row (position from 0), example. It is empty for good data.

@@ -1,7 +1,9 @@
 """Stage `check`: does the raw data keep the contract?"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -22,14 +24,11 @@ def check(root: Path) -> None:
     tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
     if not tables:
         raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
-    faults = [violations(contract, rows).assign(file=name) for name, rows in tables.items()]
-    wrong = pd.concat(faults, ignore_index=True)
-    if wrong.empty:
-        wrong = _twice(list(contract.key), tables)
+    wrong = faults(contract, tables)
     if not wrong.empty:
         raise Refused(
             f"The data in {RAW} does not keep contract.yaml, so nothing is trained on it:\n"
-            f"{_table(wrong)}\n"
+            f"{as_text(wrong)}\n"
             "Mend the files, or change contract.yaml if the world has changed, and run again."
         )
     summary = {
@@ -44,7 +43,22 @@ def check(root: Path) -> None:
     print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
 
 
-def _table(wrong: pd.DataFrame) -> str:
+def faults(
+    contract: Contract,
+    tables: Mapping[str, pd.DataFrame],
+    arriving: bool = False,
+    known: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """What is wrong with the tables of some files, a line a fault, with the name of its file.
+
+    `known` are the keys of other files, which must not come again; `arriving` as in `violations`.
+    """
+    found = [violations(contract, rows, arriving).assign(file=n) for n, rows in tables.items()]
+    wrong = pd.concat(found, ignore_index=True)
+    return wrong if len(wrong) else _twice(list(contract.key), {**known, **tables})
+
+
+def as_text(wrong: pd.DataFrame) -> str:
     """The faults as words, the file first."""
     shown = [name for name in wrong.columns if name not in ("file", "reason")]
     return str(wrong.to_string(index=False, columns=["file", *shown]))
