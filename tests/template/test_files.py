@@ -176,7 +176,7 @@ def test_nothing_else_knows_of_the_example(tmp_path: Path) -> None:
     }
     readme = project["README.md"]
     (told,) = re.findall(r"^The example that stands here [^#]+?\n\n", readme, re.MULTILINE)
-    command = "cp data/incoming/2013-09.parquet data/raw/\n"
+    command = "uv run mlops ingest data/incoming/2013-09.parquet\n"
     project["README.md"] = readme.replace(told, "").replace(command, "")
     library = {
         str(path.relative_to(LIBRARY)): path.read_text(encoding="utf-8")
