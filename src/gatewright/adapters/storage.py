@@ -165,7 +165,7 @@ class Storage:
             self.push()
         else:
             must("pull", "--quiet", "--allow-missing")
-        subprocess.run(["pre-commit", "install"])
+        subprocess.run(["pre-commit", "install"], cwd=self.root)
 
     def ready(self) -> None:
         """Bring the embedded storage up to what origin has, alone in this clone."""
