@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub import Hub
 from parcels import Project
 
+from gatewright.adapters import model_file
 from gatewright.adapters.signing import KEY, make_signing_key, sign, signers, verify
 from gatewright.errors import Refused
 
@@ -72,6 +74,49 @@ def test_a_key_that_was_taken_out_vouches_for_nothing(trained: Project, key: str
     trust(trained, make_signing_key()[1])
     said = trained.mlops("promote", "1.0.0", "--to", "dev", expect=1).err
     assert "signed by a key that security/signers.txt does not hold" in said
+
+
+OPENING = [
+    ["gate"],
+    ["register"],
+    ["promote", "1.1.0", "--to", "staging"],
+    ["smoke", "dev"],
+    ["drill", "dev"],
+    ["policy", "test"],
+    ["policy", "propose"],
+]
+
+
+def test_a_version_whose_signature_does_not_verify_is_never_opened(
+    trained: Project, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command that opens a version's model, as candidate or as champion."""
+    trust(trained, key)
+    trained.mlops("register")
+    trained.mlops("promote", "1.0.0", "--to", "dev")
+    trained.retrain(0.5)
+    trained.mlops("register")
+    trained.mlops("promote", "1.1.0", "--to", "dev")
+    opened: list[Path] = []
+    read = model_file._read
+
+    def watched(path: Path) -> Any:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr(model_file, "_read", watched)
+    for words in OPENING:
+        if words[0] not in ("register", "promote"):  # they would change what is there
+            opened.clear()
+            trained.mlops(*words)
+            assert opened, f"{words} opens nothing, so this would prove nothing"
+    trust(trained, make_signing_key()[1])
+    opened.clear()
+    for words in OPENING:
+        said = trained.mlops(*words, expect=1).err
+        assert "signed by a key that security/signers.txt does not hold" in said, words
+    assert opened == []
+    assert "1.1.0 is signed by a key that" in trained.mlops("doctor", expect=1).out
 
 
 def test_a_changed_statement_is_not_what_was_signed(tmp_path: Path, key: str) -> None:

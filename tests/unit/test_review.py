@@ -298,7 +298,7 @@ checked = smoke.check_golden
 
 @pytest.fixture
 def failing(second: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr("gatewright.release.promotion.check_golden", another_answer)
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", another_answer)
     return second
 
 
@@ -317,7 +317,7 @@ def test_another_recommendation_for_the_same_score_fails_too(
     def another(folder: Path, pairs: Any, contract: Any) -> int:
         return checked(folder, [pair | {"recommends": "neither"} for pair in pairs], contract)
 
-    monkeypatch.setattr("gatewright.release.promotion.check_golden", another)
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", another)
     assert "golden row 1 is recommended" in second.mlops("smoke", "dev", expect=1).err
 
 

@@ -86,10 +86,47 @@ def parse_policy(
     Raises Refused with the line in the file for whatever could be misread, for a column or metric
     that `contract` does not have, and for an exception that expired before `today` (UTC).
     """
-    file = validated(_File, parse_yaml(text, name), name, partial(line_of, text))
-    if environment not in file.environments:
-        known = ", ".join(file.environments)
-        raise Misuse(f"There is no environment '{environment}' in {name}. There are: {known}.")
+    return PolicyFile.parse(text, name).policy(environment, contract, today)
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy as it was parsed, once; the policy of each environment follows from it."""
+
+    text: str
+    name: str
+    content: _File
+
+    @classmethod
+    def parse(cls, text: str, name: str = NAME) -> PolicyFile:
+        content = validated(_File, parse_yaml(text, name), name, partial(line_of, text))
+        return cls(text, name, content)
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments in the order in which a version walks through them."""
+        return list(self.content.environments)
+
+    def policy(
+        self, environment: str, contract: Contract | None = None, today: date | None = None
+    ) -> Policy:
+        """As `parse_policy`."""
+        if environment not in self.content.environments:
+            known = ", ".join(self.content.environments)
+            raise Misuse(
+                f"There is no environment '{environment}' in {self.name}. There are: {known}."
+            )
+        return _policy(self.content, self.text, environment, self.name, contract, today)
+
+
+def _policy(
+    file: _File,
+    text: str,
+    environment: str,
+    name: str,
+    contract: Contract | None,
+    today: date | None,
+) -> Policy:
     _names_exist(file, text, name)
     _exceptions_hold(file, text, name, today or datetime.now(UTC).date())
     settings = {  # of every environment, so that an error in any of them is an error now
@@ -129,9 +166,7 @@ def read_policy(root: Path, environment: str) -> Policy:
 
 def environments(root: Path) -> list[str]:
     """The environments in the order in which a version walks through them."""
-    text = read_text(root / NAME)
-    file = validated(_File, parse_yaml(text, NAME), NAME, partial(line_of, text))
-    return list(file.environments)
+    return PolicyFile.parse(read_text(root / NAME)).environments
 
 
 def _wrong(text: str, name: str, keys: tuple[str | int, ...], words: str) -> Refused:

@@ -1,7 +1,6 @@
 """A verdict for people (terminal, Markdown) and for machines (JSON)."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from gatewright.adapters.markdown import cell
 from gatewright.errors import Refused
 from gatewright.gate.checks.base import STATUSES
 from gatewright.gate.verdict import Verdict
+from gatewright.run_context import current
 
 _NAMES = ("pass", "REFUSED", "CANNOT TELL", "EXCUSED", "WARNING")
 _MARKS = dict(zip(STATUSES, _NAMES, strict=True))
@@ -25,7 +25,7 @@ def write(verdict: Verdict, folder: Path) -> None:
     """Write gate.json and gate.md; in a workflow, also the summary of the job."""
     write_whole(folder / "gate.json", to_json(verdict))
     write_whole(folder / "gate.md", to_markdown(verdict))
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+    if summary := current().summary:
         with open(summary, "a", encoding="utf-8") as file:
             file.write(to_markdown(verdict))
 
