@@ -216,27 +216,26 @@ def _told(verdict: Any, arguments: Any) -> int:
 
 def _prove(arguments: Any) -> int:
     from gatewright.gate.policy import environments
-    from gatewright.pipeline.lock_verification import disagreements, prove
+    from gatewright.pipeline.lock_verification import lock_problems, verify_lock
 
     if arguments.base is None:
-        if wrong := disagreements(ROOT):
+        if wrong := lock_problems(ROOT):
             raise Refused(
                 f"dvc.lock is not honest: {'; '.join(wrong)}. Run `uv run mlops run` and commit it."
             )
         print("Yes: dvc.lock agrees with what is here.")
         return 0
     out = arguments.where / arguments.out
-    proof = prove(ROOT, arguments.base, environments(ROOT)[0], out)
-    if not proof.model_touched:
+    report = verify_lock(ROOT, arguments.base, environments(ROOT)[0], out)
+    if not report.affects_model:
         print("Yes: nothing that a model is made from changes.")
-    elif proof.honest:
+    elif not report.problems:
         print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
     else:
-        wrong = [*proof.unwatched, *proof.stale, *proof.differences]
-        print(f"No: dvc.lock is not honest: {'; '.join(wrong)}.")
-    if not proof.honest and not proof.unwatched:
-        print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
-    return 0 if proof.honest else 1
+        print(f"No: dvc.lock is not honest: {'; '.join(report.problems)}.")
+        if not report.unlisted_code:
+            print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
+    return 1 if report.problems else 0
 
 
 def _review(arguments: Any) -> int:

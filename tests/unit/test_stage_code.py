@@ -236,7 +236,7 @@ def test_a_pull_request_with_a_module_that_is_not_listed_is_refused(released: Pr
     review = Review(released)
     hide_a_module(review.candidate)
     (review.candidate.root / "src/strength.py").write_text("FACTOR = 0.5\n")
-    assert "src/strength.py" in review.prove(expect=1)["unwatched"][0]
+    assert "src/strength.py" in review.prove(expect=1)["unlisted_code"][0]
     assert not (review.proof / "files").exists(), "nothing of it is worth building"
     verdict = review.judge(expect=1)
     assert "stage train: src/strength.py is imported by src/parcels.py" in str(verdict)

@@ -27,7 +27,7 @@ from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import parse_lock
-from gatewright.pipeline.lock_verification import unwatched_code
+from gatewright.pipeline.lock_verification import unlisted_code
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion, read_source
 from gatewright.registry.git_registry import Lost, Registry, fetch_registry
@@ -303,10 +303,10 @@ class Release:
                 f"version was made from:\n{dirty}\nCommit them and run again."
             )
         pipeline = read_pipeline(self.root)
-        if unwatched := unwatched_code(self.root, pipeline):
+        if unlisted := unlisted_code(self.root, pipeline):
             raise Refused(
                 "dvc.lock cannot be believed, because stages run code that DVC does not watch: "
-                f"{'; '.join(unwatched)}. Then `uv run mlops run`, commit, and run again."
+                f"{'; '.join(unlisted)}. Then `uv run mlops run`, commit, and run again."
             )
         if stages := pipeline.stale:
             raise Refused(
