@@ -52,6 +52,10 @@ IMPORTS = {
         "from importlib import import_module as get\nget('.help', package=__package__)",
         "src/shop/help.py",
     ),
+    "by a name that no statement could have": (
+        "import importlib\nimportlib.import_module('tool-2')",
+        "src/tool-2.py",
+    ),
     "in place of a standard module": ("import json", "src/json.py"),
     "what is imported imports": ("import chain", "src/shop/help.py"),
     "a package runs its __init__": ("import wide.part", "src/tool.py"),
@@ -116,6 +120,9 @@ FINE = {
     "sys for other things": "import sys\nsys.exit(0)\nsys.argv",
     "a method called eval": "import pandas\npandas.DataFrame().eval('a')",
     "a relative import that Python refuses": "from ....far import x",
+    "a path that is no name": "import importlib\nimportlib.import_module('../../etc/passwd')",
+    "nothing": "import importlib\nimportlib.import_module('a..\\0')",
+    "a name that no file can have": f"import {'a' * 5000}",
 }
 
 
