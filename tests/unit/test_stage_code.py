@@ -151,6 +151,8 @@ COMMANDS = {
     "python ../outside.py": ["cannot be followed"],
     "bash train.sh": ["write it as `mlops stage MODULE` or `python FILE`"],
     "python src/$(echo tool).py": ["the shell would put something into it"],
+    "python -X pycache_prefix=lib src/shop/train.py": ["cannot be followed"],
+    "python src/tool.py & python src/shop/train.py": ["Write one plain command"],
     "PYTHONPATH=lib python src/shop/train.py": ["says where code is looked for"],
     "python src/shop/train.py > log.txt": ["Write one plain command"],
     "python 'src": ["no shell command"],

@@ -66,7 +66,7 @@ def unlisted_code(root: Path, pipeline: Pipeline) -> list[str]:
     Bytecode that Git holds would run in place of a source that did not change.
     """
     gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
-    bytecode = Git(root)("ls-files", "--", ":(glob)**/__pycache__/**").splitlines()
+    bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
     return [*gaps, *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode)]
 
 

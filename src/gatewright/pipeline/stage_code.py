@@ -166,8 +166,8 @@ def _mlops(root: Path, arguments: list[str]) -> Iterator[_Entry]:
 
 
 def _python(root: Path, arguments: list[str], folder: str) -> Iterator[_Entry]:
-    while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] in ("-W", "-X")):
-        arguments = arguments[2 if arguments[0] in ("-W", "-X") else 1 :]
+    while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] == "-W"):
+        arguments = arguments[2 if arguments[0] == "-W" else 1 :]
     first = arguments[0] if arguments else ""
     if first == "-m" and len(arguments) > 1:
         if arguments[1] == "gatewright":
