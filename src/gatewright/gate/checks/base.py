@@ -17,13 +17,16 @@ from gatewright.evaluation.bootstrap import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["pass", "refuse", "unsure", "excused"]
+Status = Literal["pass", "refuse", "unsure", "excused", "warn"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of a check. `excused` is a refusal that the policy excepts for a time."""
+    """One answer of a check.
+
+    `excused` is a refusal that the policy excepts for a time; `warn` stops nothing, and is told.
+    """
 
     status: Status
     message: str
