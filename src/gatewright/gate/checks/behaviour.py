@@ -125,9 +125,7 @@ class BehaviourCheck(Check):
         for words in wrong:
             yield Finding("refuse", words, "steady")
         if not wrong:
-            words = (
-                "again, alone, in another order, with missing and unseen values: it answers"
-            )
+            words = "again, alone, in another order, with missing and unseen values: it answers"
             yield Finding("pass", words, "steady")
         for expectation in settings.expect:
             try:
