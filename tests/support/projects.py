@@ -248,7 +248,7 @@ def copy(project: Kind, folder: Path) -> Kind:
 # No verdict of a walk may hang on how busy the machine is: tests/unit has a clock of its own.
 PATIENT = "  operations: {max_ratio: 1000}\n"
 PARCELS = {name: text for name, text in parcels.FILES.items() if not name.startswith(".")} | {
-    "gates.yaml": f"approval: [production]\nprotection: {{production: []}}\n"
+    "gates.yaml": "approval: [production]\nprotection: {production: []}\n"
     + parcels.GATES.replace("checks:\n", f"checks:\n{PATIENT}"),
     "dvc.yaml": parcels.DVC.replace("python src/parcels.py", "mlops stage parcels"),
     "tests/test_one.py": "def test_one() -> None:\n    assert 1 + 1 == 2\n",
@@ -305,9 +305,9 @@ def change_library(project: Project, path: str, old: str, new: str) -> None:
             wheel.unlink()
         project.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(vendor), str(source))
     (vendor / ".gitignore").unlink(missing_ok=True)
-    file = project.root / "pyproject.toml"
-    text = file.read_text().replace(f"gatewright=={version[1]}", f"gatewright=={ours}")
-    file.write_text(text.replace(f"gatewright-{version[1]}-py3", f"gatewright-{ours}-py3"))
+    pyproject = project.root / "pyproject.toml"
+    text = pyproject.read_text().replace(f"gatewright=={version[1]}", f"gatewright=={ours}")
+    pyproject.write_text(text.replace(f"gatewright-{version[1]}-py3", f"gatewright-{ours}-py3"))
     project.run("uv", "lock", "--quiet")
 
 

@@ -69,7 +69,7 @@ def test_our_own_packages_are_asked_about(
 
 def run(project: Project, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
     """A tool of a generated project, in the template."""
-    command = [project.venv / "bin" / tool, *words]
+    command = [str(project.venv / "bin" / tool), *words]
     return subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True)
 
 

@@ -166,8 +166,8 @@ def test_a_class_must_be_named_where_there_are_several() -> None:
         name: next(
             f.status
             for f in BehaviourCheck.check(
-                BehaviourCheck.Settings(
-                    expect=[{"name": "x", "raise": {"height": 1}, "then": "rises", **more}]
+                BehaviourCheck.Settings.model_validate(
+                    {"expect": [{"name": "x", "raise": {"height": 1}, "then": "rises", **more}]}
                 ),
                 contract,
                 some_rows(),
@@ -211,7 +211,7 @@ def test_an_expectation_that_could_be_misread_is_refused(words: Any, why: str) -
 def test_two_expectations_of_one_name_are_refused() -> None:
     one = {"name": "x", "raise": {"a": 1}, "then": "rises"}
     with pytest.raises(ValueError, match="two expectations have one name: x"):
-        BehaviourCheck.Settings(expect=[one, one])
+        BehaviourCheck.Settings.model_validate({"expect": [one, one]})
 
 
 def test_what_is_not_named_is_typical() -> None:

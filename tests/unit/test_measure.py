@@ -65,7 +65,7 @@ def measure(y: NDArray[Any], scores: Mapping[str, Array], metrics: Any, **how: A
 def calibration_error(y: NDArray[Any], scores: Array) -> float:
     """By the book: sort, cut into fifteen, compare means."""
     bins = np.array_split(np.argsort(-scores, kind="stable"), 15)
-    return sum(len(b) * abs(scores[b].mean() - y[b].mean()) for b in bins) / len(y)
+    return float(sum(len(b) * abs(scores[b].mean() - y[b].mean()) for b in bins) / len(y))
 
 
 def costs(contract: Contract) -> Array:
