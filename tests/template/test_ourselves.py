@@ -14,7 +14,8 @@ from published import Description
 
 pytestmark = pytest.mark.slow
 STARTS = "B404,B603,B607"  # as in a project: that a process is started says nothing
-TESTS = f"{STARTS},B101,B105,B310,B311,B403"  # assert, make up tokens and pickles, ask loopback, draw
+# Tests assert, make up tokens and pickles, ask loopback, draw at random.
+TESTS = f"{STARTS},B101,B105,B310,B311,B403"
 RULES = "{{cookiecutter.project_slug}}/security/secrets.yaml"
 
 
