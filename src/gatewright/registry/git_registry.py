@@ -20,7 +20,6 @@ from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import REMOTE, Git, GitError
 from gatewright.adapters.git_storage import REFSPEC as STORAGE_REFSPEC
 from gatewright.adapters.signing import verify
-from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry.event_log import Event, JudgedEvent, judge_events, judge_last
 from gatewright.registry.records import (

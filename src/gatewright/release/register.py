@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gatewright.adapters.dvc import describe, read_pipeline, reproduce
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.signing import sign
-from gatewright.adapters.dvc import describe, read_pipeline, reproduce
 from gatewright.contract.schema import parse_contract
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
