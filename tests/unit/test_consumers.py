@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gatewright.adapters.files import read_text
 from gatewright.contract.schema import read_contract
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import Champion, GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import TRAIN
@@ -39,7 +39,7 @@ def judged(
     live = Champion("1.0.0", path, contract, golden=golden(project.root, contract))
     policy = read_policy(project.root, "dev")
     lock = parse_lock(read_text(project.root / "dvc.lock"))
-    evidence = Evidence(
+    evidence = GateInputs(
         project.root, contract, lock, replace(live, **champion), policy.sampling, version=version
     )
     return judge(policy, evidence).to_dict()

@@ -25,7 +25,7 @@ from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.champion import compare
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import Champion, GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
@@ -170,7 +170,7 @@ def against(project: Project, champion: Any, margins: dict[str, float]) -> Verdi
     contract = read_contract(project.root)
     live = Champion("0.9.0", path, contract, golden=golden(project.root, contract))
     lock = parse_lock(read_text(project.root / "dvc.lock"))
-    return judge(policy, Evidence(project.root, contract, lock, live, policy.sampling))
+    return judge(policy, GateInputs(project.root, contract, lock, live, policy.sampling))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ import pytest
 import yaml
 from parcels import Project, make_model, red
 
-from gatewright.adapters.model_file import Model
-from gatewright.errors import Refused
-from gatewright.gate.inputs import Evidence
+from gatewright.gate.inputs import GateInputs, Unavailable
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.changes import settings_changes
 from gatewright.release import smoke_test as smoke
@@ -189,13 +187,11 @@ def test_what_only_the_model_itself_could_answer_is_doubt_where_it_does_not_load
     (review.candidate.root / "uv.lock").write_text("version = 1\n")
     review.prove()
 
-    def fails(_: Evidence) -> Model:
-        raise Refused("made by another scikit-learn")
-
-    monkeypatch.setattr(Evidence, "candidate", property(fails))
+    unavailable = property(lambda _: Unavailable("made by another scikit-learn"))
+    monkeypatch.setattr(GateInputs, "candidate", unavailable)
     verdict = review.judge(expect=2)
     assert red(verdict) == {"contract", "behaviour"}
-    assert "the model is of another environment; registering asks this there" in str(verdict)
+    assert "the model is of another Python environment; registering asks this there" in str(verdict)
 
 
 PREDICTIONS: dict[str, Any] = {
