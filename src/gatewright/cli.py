@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("setup", _storage, "get this clone ready: storage, data, hooks")
     run = add("run", _run, "run the pipeline: check, split, train, evaluate, card")
     run.add_argument("stage", nargs="*", help="only up to this stage")
+    new = add("ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival")
+    new.add_argument("file", nargs="+", type=Path, help="a Parquet file that keeps the contract")
     add("push", _storage, "store data and models, so that other clones have them")
     gate = add("gate", _gate, "judge the model in the work tree", reads=True)
     gate.add_argument("--env", default="dev", help="whose policy and champion (default: dev)")
@@ -139,7 +141,7 @@ def _enter_project() -> None:
 
 
 def _storage(arguments: Any) -> None:
-    from gatewright.adapters.storage import Storage
+    from gatewright.adapters.dvc import Storage
     from gatewright.gate.policy import environments
 
     storage = Storage(ROOT)
@@ -151,10 +153,16 @@ def _storage(arguments: Any) -> None:
         }[arguments.command]()
 
 
-def _run(arguments: Any) -> int:
-    from gatewright.adapters.storage import reproduce
+def _run(arguments: Any) -> None:
+    from gatewright.adapters.dvc import reproduce
 
-    return reproduce(ROOT, *arguments.stage)
+    reproduce(ROOT, *arguments.stage)
+
+
+def _ingest(arguments: Any) -> None:
+    from gatewright.pipeline.ingest import ingest
+
+    print(ingest(ROOT, [arguments.where / file for file in arguments.file]))
 
 
 def _stage(arguments: Any) -> None:
@@ -224,7 +232,9 @@ def _prove(arguments: Any) -> int:
     elif proof.honest:
         print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
     else:
-        print(f"No: dvc.lock is not honest: {'; '.join([*proof.stale, *proof.differences])}.")
+        wrong = [*proof.unwatched, *proof.stale, *proof.differences]
+        print(f"No: dvc.lock is not honest: {'; '.join(wrong)}.")
+    if not proof.honest and not proof.unwatched:
         print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
     return 0 if proof.honest else 1
 

@@ -14,11 +14,12 @@ from sklearn.linear_model import LogisticRegression
 
 from gatewright.adapters.files import read_text
 from gatewright.contract.schema import read_contract
-from gatewright.gate.inputs import Champion, GateInputs
+from gatewright.gate.inputs import GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import TRAIN
 from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.registry.champion import Champion
 from gatewright.release.smoke_test import golden
 
 

@@ -16,7 +16,8 @@ from gatewright.contract.schema import Strict, parse_contract
 from gatewright.evaluation.bootstrap import SLOW
 from gatewright.evaluation.metrics import NAMES
 from gatewright.evaluation.predictions import Answers
-from gatewright.gate.checks import CHECKS, Check
+from gatewright.gate.checks import CHECKS
+from gatewright.gate.checks.base import Check
 from gatewright.gate.inputs import GateInputs, Loaded, Sampling
 from gatewright.gate.own_checks import INPUTS, OwnCheck, ask_own
 from gatewright.gate.policy import parse_policies, parse_policy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.champion import compare
-from gatewright.gate.inputs import Champion, GateInputs
+from gatewright.gate.inputs import GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.registry.champion import Champion
 from gatewright.release.smoke_test import golden
 
 NAN = float("nan")
@@ -298,7 +300,10 @@ def alter_test_rows(project: Project) -> None:
 
 
 def write(path: str, content: bytes) -> Callable[[Project], None]:
-    return lambda project: project.put(path, lambda target: target.write_bytes(content) and None)
+    def put(target: Path) -> None:
+        target.write_bytes(content)
+
+    return lambda project: project.put(path, put)
 
 
 SCORED = {"contract", "bounds", "baseline", "champion", "cost", "slices", "fairness", "leakage"}

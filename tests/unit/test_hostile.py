@@ -21,8 +21,9 @@ import pytest
 import skops.io
 from parcels import CONTRACT, Project, make_model, make_project, make_rows
 
-from gatewright.adapters.files import digest, parse_yaml, read_text, text_digest
+from gatewright.adapters.files import digest, read_text, text_digest
 from gatewright.adapters.model_file import load_model, seal
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.adapters.tables import read_parquet
 from gatewright.errors import Refused
 

@@ -13,8 +13,10 @@ from gatewright.errors import Refused
 from gatewright.gate.checks.base import STATUSES
 from gatewright.gate.verdict import Verdict
 
-_MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL", "EXCUSED"), strict=True))
-_COLOURS = dict(zip(STATUSES, ("green", "bold red", "bold yellow", "yellow"), strict=True))
+_NAMES = ("pass", "REFUSED", "CANNOT TELL", "EXCUSED", "WARNING")
+_MARKS = dict(zip(STATUSES, _NAMES, strict=True))
+_SHADES = ("green", "bold red", "bold yellow", "yellow", "yellow")
+_COLOURS = dict(zip(STATUSES, _SHADES, strict=True))
 LONGEST = 60_000  # characters; GitHub takes 65,536 in a comment
 _SLICES = 12  # in a chart; with more nobody reads the names
 _COUNTS = ("rows", "share")  # of a slice's entry; what else is in it is a figure by model
@@ -97,14 +99,9 @@ def _head(verdict: Verdict) -> list[str]:
         lines.append(
             f"{number}. **{_MARKS[finding.status]}** {cell(about)}: {cell(finding.message)}"
         )
-    if more := _more(verdict):
+    if more := verdict.more:
         lines += ["", f"And {more} more, below."]
     return [*lines, ""]
-
-
-def _more(verdict: Verdict) -> int:
-    """How many findings would have been headlines, had there been room."""
-    return len(verdict.found("refuse", "unsure", "excused")) - len(verdict.headline)
 
 
 def _metrics(verdict: Verdict) -> list[str]:
@@ -311,7 +308,7 @@ def show(verdict: Verdict) -> None:
         about = ", ".join(filter(None, (check, finding.subject)))
         mark = f"[{_COLOURS[finding.status]}]{_MARKS[finding.status]}[/]"
         console.print(f"{mark} {_literal(about)}: {_literal(finding.message)}", highlight=False)
-    if more := _more(verdict):
+    if more := verdict.more:
         console.print(f"And {more} more.", highlight=False)
     if verdict.metrics:
         other, models = _opponent(verdict), _models(verdict)

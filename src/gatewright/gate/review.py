@@ -10,8 +10,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import Storage, StoredFile
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
@@ -31,8 +31,8 @@ from gatewright.pipeline.lock_verification import (
     PREDICTIONS,
     Proof,
     read_proof,
-    stale,
     take,
+    unwatched_code,
 )
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
@@ -99,7 +99,10 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
     except Refused:
         told = Proof(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
-    if stages := sorted({*stale(candidate), *told.stale}):
+    pipeline = read_pipeline(candidate)
+    if unwatched := sorted({*unwatched_code(candidate, pipeline), *told.unwatched}):
+        findings.append(_no(f"code that DVC does not watch: {'; '.join(unwatched)}"))
+    if stages := sorted({*pipeline.stale, *told.stale}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
     if told.differences:
         findings.append(
@@ -112,13 +115,13 @@ def _collect(
     storage: Storage, environment: str, lock: Lock, proof: Path, folder: Path
 ) -> list[Finding]:
     """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
-    odb = storage.odb(environment)
+    remote = storage.remote(environment)
     findings, built = [], []
     for path in JUDGED:
         md5 = lock.outs.get(path)
         if md5 is None:
             findings.append(_no(f"dvc.lock names no {path}"))
-        elif odb.exists(md5):
+        elif remote.holds(md5):
             storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
         elif take(path, md5, proof, folder):
             built.append(path)

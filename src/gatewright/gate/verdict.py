@@ -19,6 +19,7 @@ from gatewright.paths import MODEL
 
 Decision = Literal["yes", "no", "undecided"]
 HEADLINES = 3
+_SEEN: tuple[Status, ...] = ("refuse", "unsure", "warn", "excused")
 _ELSEWHERE = "the model is of another Python environment; registering asks this there"
 
 
@@ -108,11 +109,16 @@ class Verdict:
     def headline(self) -> list[tuple[str, Finding]]:
         """What a reviewer must see, at most HEADLINES; no check stands twice before another."""
         order: list[tuple[str, Finding]] = []
-        for status in ("refuse", "unsure", "excused"):
+        for status in _SEEN:
             of_status = self.found(status)
             first = [one for at, one in enumerate(of_status) if _is_first(at, of_status)]
             order += [*first, *(one for one in of_status if one not in first)]
         return order[:HEADLINES]
+
+    @property
+    def more(self) -> int:
+        """How many findings would have been headlines, had there been room."""
+        return max(len(self.found(*_SEEN)) - HEADLINES, 0)
 
     @property
     def sentence(self) -> str:
@@ -261,7 +267,7 @@ def _decide(answers: Sequence[Answer], policy: Policy) -> Decision:
     statuses = {finding.status for answer in answers for finding in answer.findings}
     if "refuse" in statuses:
         return "no"
-    good: set[Status] = {"pass", "excused"}
+    good: set[Status] = {"pass", "excused", "warn"}
     if policy.cannot_tell == "warn":
         good.add("unsure")
     return "yes" if statuses <= good else "undecided"
@@ -288,6 +294,8 @@ def _warnings(answers: tuple[Answer, ...], policy: Policy) -> tuple[str, ...]:
     """What let the model pass although it was not proven good, and what is excused in vain."""
     found = [(answer.check, finding) for answer in answers for finding in answer.findings]
     notes = []
+    if checks := dict.fromkeys(check for check, finding in found if finding.status == "warn"):
+        notes.append(f"A warning, which stops nothing, in: {', '.join(checks)}")
     if policy.cannot_tell == "warn" and any(finding.status == "unsure" for _, finding in found):
         checks = dict.fromkeys(check for check, finding in found if finding.status == "unsure")
         notes.append(f"Not proven, and let pass by cannot_tell: {', '.join(checks)}")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
-from contextlib import chdir, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from gatewright.adapters.dvc import Pipeline, Storage, hidden, read_pipeline, run_pipeline
 from gatewright.adapters.files import digest, read_text, write_whole
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import PIPELINE_FAILS, Storage, dvc, must
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import find_changes
 from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.pipeline.stage_code import code_gaps, source_files
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
 FILE = "proof.json"
@@ -31,31 +30,26 @@ class Proof:
     stale: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
+    unwatched: list[str] = field(default_factory=list)
 
     @property
     def honest(self) -> bool:
-        return not self.stale and not self.differences
+        return not self.stale and not self.differences and not self.unwatched
 
 
 def stale(root: Path) -> list[str]:
-    """The stages whose inputs are not those of dvc.lock, by DVC's own judgement.
+    """The stages whose inputs are not those of dvc.lock, by DVC's own judgement."""
+    return list(read_pipeline(root).stale)
 
-    Nothing need be here but what Git holds. A dry `dvc repro` would ask for the inputs of what
-    changed, and fail.
+
+def unwatched_code(root: Path, pipeline: Pipeline) -> list[str]:
+    """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
+
+    Bytecode that Git holds would run in place of a source that did not change.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo, repo.lock:
-            inputs = repo.index.graph.successors
-            return [
-                stage.addressing
-                for stage in repo.index.stages
-                if stage.changed(allow_missing=True, upstream=list(inputs(stage)))
-            ]
-    except DvcException as error:
-        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
+    gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
+    bytecode = Git(root)("ls-files", "--", ":(glob)**/__pycache__/**").splitlines()
+    return [*gaps, *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode)]
 
 
 def disagreements(root: Path) -> list[str]:
@@ -64,14 +58,15 @@ def disagreements(root: Path) -> list[str]:
         return []
     lock = parse_lock(read_text(root / "dvc.lock"))
     here = [path for path in lock.outs if (root / path).is_file()]
-    inputs = [f"the inputs of {name} are other ones" for name in stale(root)]
-    return [*inputs, *lock.differences(root, here)]
+    pipeline = read_pipeline(root)
+    inputs = [f"the inputs of {name} are other ones" for name in pipeline.stale]
+    return [*unwatched_code(root, pipeline), *inputs, *lock.differences(root, here)]
 
 
 def missing(storage: Storage, outs: dict[str, str], environment: str) -> list[str]:
     """Which of these outputs (path to md5) the environment's storage lacks."""
-    odb = storage.odb(environment)
-    return [path for path, md5 in outs.items() if not md5 or not odb.exists(md5)]
+    remote = storage.remote(environment)
+    return [path for path, md5 in outs.items() if not md5 or not remote.holds(md5)]
 
 
 def prove(root: Path, base: str, environment: str, out: Path) -> Proof:
@@ -99,20 +94,22 @@ def prove(root: Path, base: str, environment: str, out: Path) -> Proof:
 def _prove(root: Path, storage: Storage, environment: str, out: Path, ship: bool) -> Proof:
     _say("does dvc.lock agree with code, parameters and data?")
     written = read_text(root / "dvc.lock")
-    would_run = stale(root)
+    pipeline = read_pipeline(root)
+    would_run, unwatched = list(pipeline.stale), unwatched_code(root, pipeline)
     _say("are its outputs in storage?")
     storage.ready()
     outs = {path: parse_lock(written).outs.get(path, "") for path in JUDGED}
     absent = missing(storage, outs, environment)
+    if unwatched:  # no run of such a pipeline would prove anything
+        return Proof(True, would_run, absent, [], unwatched)
     if not would_run and not absent:
         if ship:
             storage.get(JUDGED)
             _ship(root, out)
         return Proof(True)
     _say(f"no ({', '.join([*would_run, *absent])}); run the pipeline and compare")
-    must("pull", "--quiet", "--allow-missing")
-    if dvc("repro"):
-        raise Refused(PIPELINE_FAILS)
+    storage.get_what_is_there()
+    run_pipeline(root)
     made = read_text(root / "dvc.lock")
     before, after = parse_lock(written).outs, parse_lock(made).outs
     differences = [

@@ -16,11 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gatewright.adapters.deploy_key import registry_key
-from gatewright.adapters.files import text_digest, to_yaml
+from gatewright.adapters.dvc import Storage
+from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import REMOTE, Git, GitError
+from gatewright.adapters.git_storage import REFSPEC as STORAGE_REFSPEC
 from gatewright.adapters.signing import verify
-from gatewright.adapters.storage import REFSPEC as STORAGE_REFSPEC
-from gatewright.adapters.storage import Storage
+from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry import event_log as ledger
 from gatewright.registry.event_log import Event, Told
@@ -285,5 +286,5 @@ class Registry:
 def fetch_registry(root: Path, storage: Storage) -> Registry:
     """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
     registry = Registry(root).fetch()
-    storage.sync(fetch=False)
+    storage.branch.sync(fetch=False)
     return registry

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.files import to_yaml
+from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate import policy

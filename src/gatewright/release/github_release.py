@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.files import to_yaml
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry.git_registry import BRANCH, Registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from gatewright.adapters.dvc import Storage, describe, read_pipeline, reproduce
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
 from gatewright.adapters.markdown import cell
 from gatewright.adapters.signing import sign
-from gatewright.adapters.storage import PIPELINE_FAILS, Storage, describe, reproduce
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused, Undecided
 from gatewright.gate import policy, report
@@ -27,7 +27,7 @@ from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import parse_lock
-from gatewright.pipeline.lock_verification import stale
+from gatewright.pipeline.lock_verification import unwatched_code
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion, read_source
 from gatewright.registry.git_registry import Lost, Registry, fetch_registry
@@ -149,8 +149,7 @@ class Release:
             return Outcome(same, f"This model is registered already, as {same}.", False)
         if build:
             _step("1/5 get the outputs of the pipeline")
-            if reproduce(self.root):
-                raise Refused(PIPELINE_FAILS)
+            reproduce(self.root)
             self._committed()
         newest = registry.version(registry.versions[-1]) if registry.versions else None
         version, because = next_version(
@@ -303,7 +302,13 @@ class Release:
                 "The work tree has changes that are not committed, so nobody could say what the "
                 f"version was made from:\n{dirty}\nCommit them and run again."
             )
-        if stages := stale(self.root):
+        pipeline = read_pipeline(self.root)
+        if unwatched := unwatched_code(self.root, pipeline):
+            raise Refused(
+                "dvc.lock cannot be believed, because stages run code that DVC does not watch: "
+                f"{'; '.join(unwatched)}. Then `uv run mlops run`, commit, and run again."
+            )
+        if stages := pipeline.stale:
             raise Refused(
                 "dvc.lock is not what the pipeline would give: it would run "
                 f"{', '.join(stages)}. Run `uv run mlops run`, "

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.files import parse_yaml, read_text
+from gatewright.adapters.files import read_text
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Misuse
 from gatewright.registry.event_log import Told
 from gatewright.registry.git_registry import Registry

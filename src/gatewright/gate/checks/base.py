@@ -18,15 +18,16 @@ from gatewright.evaluation.bootstrap import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["pass", "refuse", "unsure", "excused"]
+Status = Literal["pass", "refuse", "unsure", "excused", "warn"]
 Cause = Literal["judged", "unavailable", "internal error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of a check. `excused` is a refusal that the policy excepts for a time.
+    """One answer of a check.
 
+    `excused` is a refusal that the policy excepts for a time; `warn` stops nothing, and is told.
     `cause` says whether it was judged, or could not be: because an input is unavailable, or by an
     error of the machinery. `excused_by` is the id of the exception.
     """

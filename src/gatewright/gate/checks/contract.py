@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from gatewright.adapters.model_file import Model
-from gatewright.contract.schema import Contract, Strict, compare, violations
+from gatewright.contract.compatibility import compare
+from gatewright.contract.schema import Contract, Strict
+from gatewright.contract.validation import violations
 from gatewright.evaluation.predictions import Answers, answer, request_rows
 from gatewright.gate.checks.base import Check, Finding
 from gatewright.gate.inputs import CANDIDATE
