@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gatewright.adapters.files import digest
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
 from gatewright.gate import inputs as gate_inputs
+from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.checks.behaviour import BehaviourCheck
 from gatewright.gate.checks.operations import OperationsCheck
@@ -184,6 +186,12 @@ def test_a_bug_on_the_way_to_an_input_is_told_by_all_that_need_it(
     assert "internal error: KeyError: 'a column' (" in message
     assert "line" in message
     assert "could not be measured" not in str(verdict)
+
+
+def test_what_a_check_asks_for_is_an_input() -> None:
+    given = {"settings", *vars(GateInputs), *GateInputs.__dataclass_fields__}
+    for check in CHECKS:
+        assert set(inspect.signature(check.check).parameters) <= given, check.id
 
 
 def test_a_refusal_is_told_as_one(candidate: Candidate) -> None:

@@ -114,14 +114,14 @@ class BehaviourCheck(Check):
         rows: pd.DataFrame,
         candidate: Model,
         answers: Mapping[str, Answers],
-        told: Path | None,
+        predictions: Path | None,
         sampling: Sampling,
     ) -> Iterator[Finding]:
         some = sample(rows, settings.rows, sampling.seed)
         if some.empty:
             raise Refused("There are no test rows to try the model on.")
         # Answers of another Python environment may differ in more than their last digits.
-        given = None if told else answers[CANDIDATE].scores
+        given = None if predictions else answers[CANDIDATE].scores
         wrong = list(unsteady(candidate, rows, contract, given, sampling.seed))
         for words in wrong:
             yield Finding("refuse", words, "steady")
