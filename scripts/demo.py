@@ -36,7 +36,12 @@ ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-} | {"COLUMNS": "110", "NO_COLOR": "1"}
+} | {
+    "COLUMNS": "110",
+    "NO_COLOR": "1",
+    **{f"GIT_{role}_NAME": "You" for role in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{role}_EMAIL": "you@example.com" for role in ("AUTHOR", "COMMITTER")},
+}
 POISON = """
 import pandas, pathlib
 for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
@@ -166,8 +171,8 @@ class Project:
         self.told.command(f"uv run mlops {' '.join(words)}", output, done.returncode)
         return output.strip().splitlines()[-1]
 
-    def pipeline(self) -> None:
-        self.run("uv", "run", "--quiet", "mlops", "run")
+    def pipeline(self, *until: str) -> None:
+        self.run("uv", "run", "--quiet", "mlops", "run", *until)
 
     def python(self, code: str, *words: str) -> str:
         return self.run("uv", "run", "--quiet", "python", "-c", code, *words).stdout
@@ -201,9 +206,6 @@ def generate(folder: Path, told: Told) -> Project:
     folder.mkdir(parents=True)
     made = cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder))
     project = Project(Path(made), told)
-    if not subprocess.run(["git", "config", "user.email"], capture_output=True).stdout:
-        project.git("config", "user.name", "You")
-        project.git("config", "user.email", "you@example.com")
     project.git("init", "--quiet", "--bare", "-b", "main", "../origin.git")
     project.git("remote", "add", "origin", "../origin.git")
     # Nothing was trained yet, so the hook that stores models first has nothing to do.
@@ -238,20 +240,7 @@ def first_model(project: Project) -> str:
     return version
 
 
-def refused(project: Project, what: str, live: dict[str, str | None]) -> None:
-    """The model at hand must get a no from production, and must not become a version."""
-    project.mlops("gate", "--env", "production", expect=(1, 2))
-    project.say(what)
-    project.say(project.verdict()["sentence"])
-    project.commit("Try it all the same")
-    project.say(project.mlops("register", expect=(1, 2)))
-    if project.version() is not None or project.live() != live:
-        raise Surprise("a refused model became a version, or changed an environment")
-    project.git("revert", "--no-edit", "HEAD")
-    project.run("uv", "run", "--quiet", "dvc", "checkout", "--quiet", "--force")
-
-
-def false_progress(project: Project, live: dict[str, str | None]) -> None:
+def false_progress(project: Project) -> None:
     project.told.chapter("False progress is refused")
     before = project.root.parent / "before.skops"
     shutil.copy(project.root / "model/model.skops", before)
@@ -268,20 +257,30 @@ def false_progress(project: Project, live: dict[str, str | None]) -> None:
         text = text.replace(old, new, 1)
     params.write_text(text, encoding="utf-8")
     project.say("Change the parameters: more, larger, finer trees.")
-    project.pipeline()
+    project.pipeline("train")
     told = project.python(TRAINING_AUC, str(before), "model/model.skops")
     was, now = map(float, told.split())
     if now <= was:
         raise Surprise(f"the change does not even look like progress: {was} to {now}")
-    refused(project, f"On the training rows ROC AUC rises from {was:.3f} to {now:.3f}. But:", live)
+    project.say(f"On the training rows ROC AUC rises from {was:.3f} to {now:.3f}. But:")
+    project.mlops("gate", "--env", "production", expect=(1, 2))
+    project.say(project.verdict()["sentence"])
+    project.git("checkout", "--quiet", "--", ".")
 
 
 def poisoned(project: Project, live: dict[str, str | None]) -> None:
+    """Who does not ask the gate first meets it when the model is to become a version."""
     project.told.chapter("Poison is refused")
     project.say("Poison the labels: in the history, half of EV's late flights become punctual.")
     print(project.python(POISON), end="")
     project.pipeline()
-    refused(project, "The pipeline runs as if nothing were wrong. But:", live)
+    project.commit("Correct the labels of EV")
+    project.say("The pipeline runs as if nothing were wrong. But:")
+    project.say(project.mlops("register", expect=(1, 2)))
+    if project.version() is not None or project.live() != live:
+        raise Surprise("a refused model became a version, or changed an environment")
+    project.git("revert", "--no-edit", "HEAD")
+    project.run("uv", "run", "--quiet", "dvc", "checkout", "--quiet", "--force")
 
 
 def september(project: Project) -> str | None:
@@ -320,7 +319,7 @@ def walk(folder: Path, told: Told) -> Project:
     project = generate(folder, told)
     first = first_model(project)
     live = project.live()
-    false_progress(project, live)
+    false_progress(project)
     poisoned(project, live)
     second = september(project)
     roll_back(project, first, second)

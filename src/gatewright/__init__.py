@@ -1,5 +1,6 @@
-"""The machinery that judges, registers and promotes models. It comes from the template.
+"""Judges a model against thresholds and the model it would replace, and promotes it.
 
-Folders, each importing only from those to its right:
-cli > settings > release > gate > measure > artefacts.
+Rooms, each importing only from those to its right (pyproject.toml holds them to it):
+cli > repo_settings > security > release > project > gate > registry > pipeline > evaluation >
+contract > adapters.
 """

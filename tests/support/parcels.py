@@ -252,7 +252,7 @@ class Project:
         self.commit("Retrain")
         self.git("push", "--quiet")
 
-    def put(self, path: str, write: Callable[[Path], None]) -> None:
+    def put(self, path: str, write: Callable[[Path], object]) -> None:
         """Change an output of the pipeline and let dvc.lock say that it made it so."""
         before = digest(self.root / path, "md5")
         write(self.root / path)
@@ -300,7 +300,7 @@ class Project:
         self.git("clone", "--quiet", "--branch", branch, str(self.origin), str(place))
         return Project(place)
 
-    def change_branch(self, branch: str, change: Callable[[Path], None], *push: str) -> None:
+    def change_branch(self, branch: str, change: Callable[[Path], object], *push: str) -> None:
         """Somebody changes a branch of origin past the machinery."""
         stranger = self.stranger(branch)
         change(stranger.root)

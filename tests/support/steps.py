@@ -177,11 +177,11 @@ class Run:
         )
         folder = job.workspace / _filled(step, job.context).get("working-directory", ".")
         env = job.env | {name: str(path) for name, path in files.items()}
-        path = {"PATH": f"{place / 'bin'}{os.pathsep}{env['PATH']}", "CALLED": str(called)}
+        tools = {"PATH": f"{place / 'bin'}{os.pathsep}{env['PATH']}", "CALLED": str(called)}
         done = subprocess.run(
             ["bash", *plain, str(script)],
             cwd=folder,
-            env=env | path,
+            env=env | tools,
             capture_output=True,
             text=True,
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -108,7 +109,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("answers", "reason"), REFUSED.values(), ids=REFUSED.keys())
 def test_impossible_answers_are_refused_in_one_sentence(
-    answers: dict[str, str], reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    answers: dict[str, Any], reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FailedHookException):
         bake(tmp_path / "out", **answers)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from parcels import Project
 
-from gatewright.adapters.console import Words
+from gatewright.adapters.console import Sanitised
 from gatewright.cli import main
 
 
@@ -67,7 +67,7 @@ def test_what_is_printed_is_words(released: Project) -> None:
 
 def test_colours_stay_and_lines_are_told_apart() -> None:
     shown = io.StringIO()
-    stream = Words(shown)
+    stream = Sanitised(shown)
     for part in ("\x1b[1;31mred\x1b[0m ", "::no command\n", " ", "::one\n", "a::b"):
         stream.write(part)
     assert shown.getvalue() == "\x1b[1;31mred\x1b[0m ::no command\n : :one\na::b"

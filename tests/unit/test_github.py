@@ -15,6 +15,7 @@ from gatewright.adapters import github
 from gatewright.adapters.deploy_key import make_key, registry_key
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import Forbidden, GitHub, Missing
+from gatewright.adapters.github_answers import DeployKey, Release
 from gatewright.errors import Refused, Undecided
 
 HERE = GitHub("github.com", "acme", "late-flights")
@@ -56,14 +57,14 @@ def test_a_company_s_own_server_is_known_in_its_runs(
 
 def test_lists_are_read_to_their_end(hub: Hub) -> None:
     hub.keys = [{"id": n, "title": str(n)} for n in range(250)]
-    assert [key["id"] for key in HERE.every("keys")] == list(range(250))
+    assert [key.id for key in HERE.every("keys", DeployKey)] == list(range(250))
     assert hub.tokens == ["Bearer ghs_token"] * 3
 
 
 def test_what_is_not_there_is_none_or_missing(hub: Hub) -> None:
-    assert HERE.find("releases/tags/v9") is None
+    assert HERE.find("releases/tags/v9", Release) is None
     with pytest.raises(Missing, match="knows no such thing"):
-        HERE.get("releases/tags/v9")
+        HERE.get("releases/tags/v9", Release)
 
 
 FAULTS: dict[str, tuple[dict[str, Any], type[Refused], str]] = {
@@ -100,7 +101,7 @@ def test_each_no_is_told_with_what_mends_it(
 
 def test_reading_is_tried_again_and_writing_is_not(hub: Hub) -> None:
     hub.fault("keys", 502, times=2)
-    assert HERE.every("keys") == []
+    assert HERE.every("keys", DeployKey) == []
     hub.fault("keys", 502, times=1)
     with pytest.raises(Undecided, match="run the command again"):
         HERE.send("POST", "keys", {"title": "x", "key": "y"})
@@ -119,16 +120,16 @@ def test_a_server_that_is_down_or_slow_is_undecided(
     monkeypatch.setattr(github, "TIMEOUT", 0.1)
     hub.fault("keys", None, delay=0.4)
     with pytest.raises(Undecided, match="timed out"):
-        HERE.get("keys")
+        HERE.get("keys", list[DeployKey])
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
     with pytest.raises(Undecided, match="refused"):
-        HERE.get("keys")
+        HERE.get("keys", list[DeployKey])
 
 
 def test_a_token_goes_nowhere_else(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://example.com")
     with pytest.raises(Refused, match="only sent over https"):
-        HERE.get("keys")
+        HERE.get("keys", list[DeployKey])
 
 
 # The key of the registry

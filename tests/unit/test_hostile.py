@@ -604,7 +604,8 @@ def readable(content: bytes) -> bytes:
     """With Parquet unpacked."""
     if content[:4] != b"PAR1":
         return content
-    return pd.read_parquet(io.BytesIO(content)).to_csv().encode() + content
+    table: str = pd.read_parquet(io.BytesIO(content)).to_csv()
+    return table.encode() + content
 
 
 def test_a_personal_value_is_in_nothing_that_is_written(tmp_path: Path) -> None:

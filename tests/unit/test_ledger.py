@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from gatewright.errors import Refused
-from gatewright.registry.event_log import Event, last, tell
+from gatewright.registry.event_log import Event, judge_events, judge_last
 from gatewright.registry.records import EnvironmentRecord, Record, RetirementRecord
 
 PATH = "environments/dev.yaml"
@@ -83,11 +83,11 @@ def test_only_what_commands_wrote_holds_and_the_last_of_it_can_be_put_back(first
         branch = Branch()
         for word in (first, *others):
             getattr(branch, word)()
-        told = tell(branch.events, branch.read)
+        told = judge_events(branch.events, branch.read)
         held = [each.event.content for each in told if each.state == "holds"]
         assert [None, *held] == branch.good, others
         if told:
-            assert last(branch.events, branch.read) == told[-1], others
+            assert judge_last(branch.events, branch.read) == told[-1], others
             assert (told[-1].state == "passed over") == (branch.now != branch.good[-1]), others
 
 
@@ -99,7 +99,7 @@ def test_what_is_written_once_holds_as_it_was_first() -> None:
     path = "retired/1.0.0.yaml"
     contents = ["a", "b", None, "a"]
     events = [Event(n, f"c{n}", path, content) for n, content in enumerate(contents)]
-    told = tell(events, lambda event: says[event.content])
+    told = judge_events(events, lambda event: says[event.content])
     assert [each.state for each in told] == ["holds", "passed over", "passed over", "put back"]
     assert "another record of 1.0.0" in told[1].why
 
@@ -114,5 +114,5 @@ def test_the_last_event_is_told_from_few_records() -> None:
         read.append(event.number)
         return branch.read(event)
 
-    assert last(branch.events, reading).state == "holds"
+    assert judge_last(branch.events, reading).state == "holds"
     assert set(read) == {498, 499}

@@ -7,12 +7,18 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from parcels import Project, make_model, make_rows
 
+from gatewright import project
 from gatewright.adapters import git_storage
 from gatewright.adapters.git_storage import StorageBranch
+from gatewright.adapters.strict_yaml import parse_yaml
+from gatewright.contract.schema import read_contract
+from gatewright.gate import policy
 from gatewright.paths import MODEL
 
 ALL = ("dev", "staging", "production")
@@ -112,6 +118,62 @@ def test_data_alone_makes_a_patch(released: Project) -> None:
     said = released.ask("register")
     assert said["version"] == "1.0.1"
     assert "only data changed" in said["message"]
+
+
+# What is read, and what the workflow is told
+
+
+def test_the_policy_and_the_contract_are_read_once(
+    second: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(text: str, name: str) -> Any:
+        read.append(name)
+        return parse_yaml(text, name)
+
+    monkeypatch.setattr(policy, "parse_yaml", counted)
+    contracts = Mock(wraps=read_contract)
+    monkeypatch.setattr(project, "read_contract", contracts)
+    for words in (["promote", "1.1.0", "--to", "staging"], ["rollback", "dev"], ["gate"]):
+        read.clear()
+        second.mlops(*words)
+        assert read == ["gates.yaml"], words
+    assert contracts.call_count == 2  # a rollback asks no gate
+
+
+def test_an_exception_of_the_policy_that_expired_stops_no_rollback(second: Project) -> None:
+    text = (second.root / "gates.yaml").read_text()
+    expired = (
+        "exceptions:\n- {id: X-1, check: slices, reason: It was known and is gone, owner: ada, "
+        "expires: 2001-01-01}\n"
+    )
+    (second.root / "gates.yaml").write_text(expired + text)
+    assert "expired on 2001-01-01" in second.mlops("gate", expect=1).err
+    second.mlops("rollback", "dev")
+    assert second.live()["dev"] == "1.0.0"
+
+
+def test_the_workflow_is_told_by_what_came_of_a_command(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "output"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(path))
+
+    def told(*words: str, expect: int = 0) -> tuple[str, str]:
+        path.write_text("")
+        said = trained.mlops(*words, "--json", expect=expect)
+        return said.json["kind"], path.read_text()
+
+    assert told("register") == ("registered", "version=1.0.0\n")
+    assert told("register") == ("registered before", "version=\n")
+    monkeypatch.setenv("GITHUB_RUN_ATTEMPT", "2")
+    assert told("register") == ("registered before", "version=1.0.0\n")
+    assert told("promote", "1.0.0", "--to", "dev") == ("promoted", "live=true\n")
+    assert told("promote", "1.0.0", "--to", "dev") == ("live before", "live=true\n")
+    trained.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
+    assert told("promote", "1.0.0", "--to", "staging", expect=1) == ("refused", "live=false\n")
+    assert told("rollback", "dev", "--to", "1.0.0") == ("live before", "")
 
 
 # Rollback

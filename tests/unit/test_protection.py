@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub import Hub
 from parcels import Project
 
+from gatewright.adapters import model_file
 from gatewright.adapters.signing import KEY, make_signing_key, sign, signers, verify
 from gatewright.errors import Refused
 
@@ -74,13 +76,58 @@ def test_a_key_that_was_taken_out_vouches_for_nothing(trained: Project, key: str
     assert "signed by a key that security/signers.txt does not hold" in said
 
 
+OPENING = [
+    ["gate"],
+    ["register"],
+    ["promote", "1.1.0", "--to", "staging"],
+    ["smoke", "dev"],
+    ["drill", "dev"],
+    ["policy", "test"],
+    ["policy", "propose"],
+]
+
+
+def test_a_version_whose_signature_does_not_verify_is_never_opened(
+    trained: Project, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command that opens a version's model, as candidate or as champion."""
+    trust(trained, key)
+    trained.mlops("register")
+    trained.mlops("promote", "1.0.0", "--to", "dev")
+    trained.retrain(0.5)
+    trained.mlops("register")
+    trained.mlops("promote", "1.1.0", "--to", "dev")
+    opened: list[Path] = []
+    read = model_file._read
+
+    def watched(path: Path) -> Any:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr(model_file, "_read", watched)
+    for words in OPENING:
+        if words[0] not in ("register", "promote"):  # they would change what is there
+            opened.clear()
+            trained.mlops(*words)
+            assert opened, f"{words} opens nothing, so this would prove nothing"
+    trust(trained, make_signing_key()[1])
+    opened.clear()
+    for words in OPENING:
+        said = trained.mlops(*words, expect=1).err
+        assert "signed by a key that security/signers.txt does not hold" in said, words
+    assert opened == []
+    assert "1.1.0 is signed by a key that" in trained.mlops("doctor", expect=1).out
+
+
 def test_a_changed_statement_is_not_what_was_signed(tmp_path: Path, key: str) -> None:
     (tmp_path / "security").mkdir()
     (tmp_path / "security/signers.txt").write_text(key)
     signature = sign(tmp_path, STATEMENT)
     assert signature is not None
     verify(tmp_path, dict(reversed(STATEMENT.items())), signature, "It")  # order says nothing
-    for change in ({"version": "1.0.1"}, {"files": []}, {"value": 0.10000000000000002}):
+    changes: list[dict[str, Any]]
+    changes = [{"version": "1.0.1"}, {"files": []}, {"value": 0.10000000000000002}]
+    for change in changes:
         with pytest.raises(Refused, match="It is not what was signed"):
             verify(tmp_path, STATEMENT | change, signature, "It")
     for broken in ("", "AAAA", "not base64 \u00e9", signature["signature"][:-4] + "AAA="):

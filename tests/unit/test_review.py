@@ -68,11 +68,11 @@ def review(released: Project) -> Review:
 def test_what_touches_no_model_is_let_in_without_storage(review: Review) -> None:
     (review.candidate.root / "docs/notes.md").write_text("Words.\n")
     assert review.prove() == {
-        "model_touched": False,
-        "stale": [],
-        "missing": [],
-        "differences": [],
-        "unwatched": [],
+        "affects_model": False,
+        "unlisted_code": [],
+        "stale_stages": [],
+        "missing_outputs": [],
+        "different_outputs": [],
     }
     assert review.judge()["sentence"] == "Yes: this touches no model."
     assert not (review.candidate.root / ".dvc-storage").exists()
@@ -81,7 +81,7 @@ def test_what_touches_no_model_is_let_in_without_storage(review: Review) -> None
 def test_a_stored_model_is_judged_as_it_is(review: Review) -> None:
     review.retrain(0.5)
     review.candidate.mlops("push")
-    assert review.prove()["missing"] == []
+    assert review.prove()["missing_outputs"] == []
     verdict = review.judge()
     assert (verdict["decision"], verdict["champion"]) == ("yes", "1.0.0")
     assert set(verdict["slices"]["shop"]) == {"north", "south"}
@@ -90,7 +90,7 @@ def test_a_stored_model_is_judged_as_it_is(review: Review) -> None:
 
 def test_what_is_not_stored_is_built_in_the_candidates_job(review: Review) -> None:
     review.retrain(0.5)
-    assert MODEL in review.prove()["missing"]
+    assert MODEL in review.prove()["missing_outputs"]
     assert "CI built the same bytes" in json.dumps(review.judge())
 
 
@@ -114,7 +114,7 @@ def test_a_build_that_is_other_bytes_is_no_build(review: Review) -> None:
 )
 def test_a_stale_lock_is_refused_and_mended(spoil: tuple[str, str, str], review: Review) -> None:
     review.candidate.edit(*spoil)
-    assert review.prove(expect=1)["stale"]
+    assert review.prove(expect=1)["stale_stages"]
     assert red(review.judge(expect=1)) >= {"lock"}
     mended = yaml.safe_load((review.proof / "dvc.lock").read_text())
     review.run()
@@ -130,7 +130,7 @@ def test_other_data_than_the_lock_says_is_stale(review: Review) -> None:
     review.candidate.dvc("push", "--quiet")
     review.candidate.mlops("push")
     assert path.read_text() != review.candidate.git("show", "HEAD:data/raw.dvc")
-    assert "check" in review.prove(expect=1)["stale"]
+    assert "check" in review.prove(expect=1)["stale_stages"]
 
 
 def test_without_a_proof_nothing_is_let_in(review: Review) -> None:
@@ -141,7 +141,7 @@ def test_without_a_proof_nothing_is_let_in(review: Review) -> None:
     assert "the candidate's own job told nothing" in verdict["sentence"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"stale": [1]}', '{"model_touched": "yes"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"stale_stages": [1]}', '{"affects_model": "yes"}'])
 def test_a_proof_that_is_none_is_no_proof(text: str, review: Review) -> None:
     review.retrain(0.5)
     review.candidate.mlops("push")
@@ -296,7 +296,7 @@ checked = smoke.check_golden
 
 @pytest.fixture
 def failing(second: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr("gatewright.release.promotion.check_golden", another_answer)
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", another_answer)
     return second
 
 
@@ -315,7 +315,7 @@ def test_another_recommendation_for_the_same_score_fails_too(
     def another(folder: Path, pairs: Any, contract: Any) -> int:
         return checked(folder, [pair | {"recommends": "neither"} for pair in pairs], contract)
 
-    monkeypatch.setattr("gatewright.release.promotion.check_golden", another)
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", another)
     assert "golden row 1 is recommended" in second.mlops("smoke", "dev", expect=1).err
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from base64 import b64decode
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from hub import Hub
 from parcels import Project
 
+from gatewright.adapters.files import digest
+from gatewright.adapters.git import Git
 from gatewright.adapters.signing import sign, signers
 from gatewright.repo_settings.desired import owners
 
@@ -19,9 +22,30 @@ GITHUB = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/.github"
 OWNERS = "* @ada\n/data/ @ada @acme/owners\n/gates.yaml @octocat # answers for it\n"
 
 
+def put_library(project: Project, wheel: bytes = b"a wheel", **versions: str) -> Path:
+    """The library as a project has it: pinned, locked by hash, in vendor/; the wheel."""
+    here = version("gatewright")
+    pinned, locked = versions.get("pinned", here), versions.get("locked", here)
+    source = f"vendor/gatewright-{versions.get('source', here)}-py3-none-any.whl"
+    path = project.root / source
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(wheel)
+    (project.root / "pyproject.toml").write_text(
+        f'[project]\nname = "parcels"\ndependencies = ["gatewright=={pinned}", "numpy>=2"]\n'
+        f'[tool.uv.sources]\ngatewright = {{ path = "{source}" }}\n'
+    )
+    (project.root / "uv.lock").write_text(
+        f'[[package]]\nname = "gatewright"\nversion = "{locked}"\n'
+        f'source = {{ path = "{source}" }}\n'
+        f'wheels = [{{ filename = "{path.name}", hash = "sha256:{digest(path)}" }}]\n'
+    )
+    return path
+
+
 @pytest.fixture
 def guarded(released: Project, hub: Hub) -> Project:
     """The project's own .github, and GitHub, where nothing is set yet."""
+    put_library(released)
     shutil.copytree(GITHUB, released.root / ".github")
     (released.root / ".github/CODEOWNERS").write_text(OWNERS)
     released.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
@@ -297,6 +321,86 @@ def test_what_is_wrong_in_the_files_is_found(healthy: Project) -> None:
     said = bad(healthy)
     for part in ("names nobody for", "lets production be entered unapproved", "checkout@v7"):
         assert part in said
+
+
+OTHER = "9.9.9"
+LIBRARY: dict[str, tuple[Any, str]] = {
+    "another is installed": (
+        lambda p: put_library(p, pinned=OTHER, locked=OTHER, source=OTHER),
+        f"pyproject.toml pins {OTHER}, and {version('gatewright')} is installed: run `uv sync`",
+    ),
+    "another is locked": (
+        lambda p: put_library(p, locked=OTHER),
+        f"and uv.lock holds {OTHER}. Run `uv lock` and `uv sync`, and commit uv.lock",
+    ),
+    "the source is another's wheel": (
+        lambda p: put_library(p, source=OTHER),
+        f"its source is vendor/gatewright-{OTHER}-py3-none-any.whl: correct [tool.uv.sources]",
+    ),
+    "the wheel was changed": (
+        lambda p: put_library(p).write_bytes(b"another wheel"),
+        "it is not the wheel that was locked. Restore both with `git restore vendor/gatewright-",
+    ),
+    "the wheel is missing": (
+        lambda p: put_library(p).unlink(),
+        "is missing: restore it with `git restore vendor/gatewright-",
+    ),
+    "nothing is pinned": (
+        lambda p: p.edit("pyproject.toml", "==", ">="),
+        "pins no version of gatewright, so any may judge: run `uv add 'gatewright==",
+    ),
+    "no lock": (lambda p: (p.root / "uv.lock").unlink(), "uv.lock cannot be read"),
+    "no TOML": (
+        lambda p: (p.root / "pyproject.toml").write_text("[[["),
+        "pyproject.toml is no TOML",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), LIBRARY.values(), ids=LIBRARY.keys())
+def test_another_library_than_the_pinned_one_is_found(
+    spoil: Any, words: str, guarded: Project
+) -> None:
+    (good,) = [row for row in rows(guarded, 1) if row["subject"] == "library"]
+    assert good["state"] == "good"
+    assert f"gatewright {version('gatewright')} is pinned, locked and installed" in good["words"]
+    spoil(guarded)
+    (found,) = [row for row in rows(guarded, 1) if row["subject"] == "library"]
+    assert found["state"] == "bad"
+    assert words in found["words"]
+
+
+def test_a_library_from_a_package_index_needs_no_wheel_here(guarded: Project) -> None:
+    path = guarded.root / "pyproject.toml"
+    path.write_text(path.read_text().partition("[tool.uv")[0])
+    shutil.rmtree(guarded.root / "vendor")
+    (found,) = [row for row in rows(guarded, 1) if row["subject"] == "library"]
+    assert found["state"] == "good"
+
+
+def test_the_doctor_asks_git_as_often_for_three_versions_as_for_two(
+    made_second: Project, made_third: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    raw = Git.raw
+
+    def counted(git: Git, *words: str, **more: Any) -> bytes:
+        asked.append(words[0])
+        return raw(git, *words, **more)
+
+    monkeypatch.setattr(Git, "raw", counted)
+    counts = []
+    for versions, made in ((2, made_second), (3, made_third)):
+        (tmp_path / str(versions)).mkdir()
+        project = made.copy(tmp_path / str(versions))
+        project.mlops("doctor", expect=1)  # what is seen for the first time is written down
+        asked.clear()
+        assert f"{versions} versions are as they were registered" in json.dumps(rows(project, 1))
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+    asked.clear()
+    project.mlops("status")
+    assert len(asked) <= 9, asked
 
 
 def test_a_stale_pin_is_noted(healthy: Project, hub: Hub) -> None:

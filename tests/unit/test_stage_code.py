@@ -52,6 +52,10 @@ IMPORTS = {
         "from importlib import import_module as get\nget('.help', package=__package__)",
         "src/shop/help.py",
     ),
+    "by a name that no statement could have": (
+        "import importlib\nimportlib.import_module('tool-2')",
+        "src/tool-2.py",
+    ),
     "in place of a standard module": ("import json", "src/json.py"),
     "what is imported imports": ("import chain", "src/shop/help.py"),
     "a package runs its __init__": ("import wide.part", "src/tool.py"),
@@ -116,6 +120,9 @@ FINE = {
     "sys for other things": "import sys\nsys.exit(0)\nsys.argv",
     "a method called eval": "import pandas\npandas.DataFrame().eval('a')",
     "a relative import that Python refuses": "from ....far import x",
+    "a path that is no name": "import importlib\nimportlib.import_module('../../etc/passwd')",
+    "nothing": "import importlib\nimportlib.import_module('a..\\0')",
+    "a name that no file can have": f"import {'a' * 5000}",
 }
 
 
@@ -144,6 +151,8 @@ COMMANDS = {
     "python ../outside.py": ["cannot be followed"],
     "bash train.sh": ["write it as `mlops stage MODULE` or `python FILE`"],
     "python src/$(echo tool).py": ["the shell would put something into it"],
+    "python -X pycache_prefix=lib src/shop/train.py": ["cannot be followed"],
+    "python src/tool.py & python src/shop/train.py": ["Write one plain command"],
     "PYTHONPATH=lib python src/shop/train.py": ["says where code is looked for"],
     "python src/shop/train.py > log.txt": ["Write one plain command"],
     "python 'src": ["no shell command"],
@@ -236,7 +245,7 @@ def test_a_pull_request_with_a_module_that_is_not_listed_is_refused(released: Pr
     review = Review(released)
     hide_a_module(review.candidate)
     (review.candidate.root / "src/strength.py").write_text("FACTOR = 0.5\n")
-    assert "src/strength.py" in review.prove(expect=1)["unwatched"][0]
+    assert "src/strength.py" in review.prove(expect=1)["unlisted_code"][0]
     assert not (review.proof / "files").exists(), "nothing of it is worth building"
     verdict = review.judge(expect=1)
     assert "stage train: src/strength.py is imported by src/parcels.py" in str(verdict)

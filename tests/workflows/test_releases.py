@@ -91,6 +91,7 @@ def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None
     """Signed and attested, as production demands."""
     merged.project.edit("gates.yaml", "protection: {production: []}", DEMANDED)
     merged.variables["ATTESTATIONS"] = "true"
+    assert isinstance(merged.project, Parcels)
     merged.project.add_card()
     commit = merged.merge()
     with by_act(merged):
@@ -155,6 +156,7 @@ def test_a_second_release_does_not_push_a_waiting_one_aside(merged: GitHubAction
     project = merged.project
     merged.merge()
     first = merged.pushed(until="staging")
+    assert isinstance(project, Parcels)
     project.add_rows()
     project.mlops("run")
     project.mlops("push")

@@ -1,4 +1,4 @@
-"""A tag releases the library: checked, built once, attested, published, attached.
+"""The template's own workflows: a pull request is tested, a tag releases the library.
 
 `uv publish` and `gh release` are stood in for, as nothing here reaches the package index or
 GitHub's releases; all else of uv is the real one.
@@ -98,6 +98,28 @@ def published_files(github: GitHubActions) -> dict[str, str]:
     path = github.place / "published"
     lines = path.read_text().splitlines() if path.exists() else []
     return {name: digest for digest, name in (line.split() for line in lines)}
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_tested_on_every_python_with_one_lock(github: GitHubActions) -> None:
+    answers = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+    make = github.place / "bin/make"
+    noted = github.place / "made"
+    lock = '$(sha256sum uv.lock | cut -d" " -f1)'
+    make.write_text(f'#!/bin/sh\necho "$1 ${{UV_PYTHON:-any}} {lock}" >> {noted}\n')
+    make.chmod(0o755)
+    github.branch("change")
+    walk = github.pull_request("tests.yml")
+    done = {"lock": "success", "python": "success", "demo": "success", "tests": "success"}
+    assert walk.jobs == done, walk.end
+    made = [line.split() for line in noted.read_text().splitlines()]
+    asked = {("test", version) for version in answers["python_version"]} | {("demo", "any")}
+    assert {(what, python) for what, python, _ in made} == asked
+    assert len({lock for *_, lock in made}) == 1, "all of them have the same packages"
+
+    make.write_text('#!/bin/sh\n[ "$1" = test ]\n')
+    walk = github.pull_request("tests.yml")
+    assert walk.jobs == done | {"demo": "failure", "tests": "failure"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What is printed is words: no terminal and no runner takes them for commands.
+"""Standard output and error, sanitised: no terminal and no runner takes them for commands.
 
 A record, a file name or a value of the data may hold what moves a terminal's cursor or, in the
 log of a workflow, sets a step's output:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
@@ -17,10 +17,12 @@ from typing import Any, TextIO
 _CONTROL = re.compile(
     r"\x1b(?!\[[\d;]*m)|[\0-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|[\u202a-\u202e\u2066-\u2069]"
 )
+_ESCAPE = re.compile("\x1b")
+_WIDEST = 100_000  # columns of a file
 _COMMAND = re.compile(r"^(\s*:)(?=:)|(#)(?=#\[)", re.MULTILINE)
 
 
-class Words:
+class Sanitised:
     """A stream that shows control characters, and breaks what a runner would obey."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -28,7 +30,7 @@ class Words:
         self._fresh = True  # nothing but space stands on the line yet
 
     def write(self, text: str) -> int:
-        shown = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+        shown = _CONTROL.sub(_escaped, text)
         lead = "" if self._fresh else "."
         self.stream.write(_COMMAND.sub(r"\1\2 ", lead + shown)[len(lead) :])
         line = (lead + shown).rpartition("\n")[2]
@@ -40,10 +42,10 @@ class Words:
 
 
 @contextmanager
-def spoken(exact: bool) -> Iterator[None]:
-    """Let standard output and error be words; output that is `exact` is for machines."""
-    out = sys.stdout if exact else Words(sys.stdout)
-    with redirect_stdout(out), redirect_stderr(Words(sys.stderr)):
+def sanitised(exact: bool) -> Iterator[None]:
+    """Sanitise standard output and error; output that is `exact` is for machines."""
+    out = sys.stdout if exact else Sanitised(sys.stdout)
+    with redirect_stdout(out), redirect_stderr(Sanitised(sys.stderr)):
         yield
 
 
@@ -53,3 +55,30 @@ def as_it_is() -> Iterator[None]:
     out, err = (getattr(s, "stream", s) for s in (sys.stdout, sys.stderr))
     with redirect_stdout(out), redirect_stderr(err):
         yield
+
+
+def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
+    """Print rows in columns; as wide as they are where nobody looks, else wrapped in their column.
+
+    No cell is taken for markup, and none can colour the terminal.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=SIMPLE_HEAD if header else None, show_edge=False, pad_edge=False)
+    if not header:
+        table.padding = (0, 2, 0, 0)
+    for row in rows:
+        table.add_row(*(Text(_ESCAPE.sub(_escaped, _CONTROL.sub(_escaped, cell))) for cell in row))
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=_WIDEST, color_system=None)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        print(line.rstrip())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from gatewright.adapters.git import settings
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.github_answers import Meta
 from gatewright.errors import Refused
+from gatewright.run_context import current
 
 KEY = "REGISTRY_KEY"  # of the secret
 
@@ -22,7 +24,7 @@ KEY = "REGISTRY_KEY"  # of the secret
 @contextmanager
 def registry_key(root: Path) -> Iterator[dict[str, str]]:
     """The environment in which Git pushes with the key; empty where there is no key."""
-    key, github = os.environ.get(KEY), GitHub.of(root)
+    key, github = current().registry_key, GitHub.of(root)
     if not key or github is None:
         yield {}
         return
@@ -41,7 +43,7 @@ def registry_key(root: Path) -> Iterator[dict[str, str]]:
             )
             if "GIT_SSH_COMMAND" not in os.environ:
                 known = Path(folder, "known_hosts")
-                keys = github.get("/meta").get("ssh_keys", [])
+                keys = github.get("/meta", Meta).ssh_keys
                 known.write_text("".join(f"{github.host} {line}\n" for line in keys))
                 env["GIT_SSH_COMMAND"] = (
                     f"ssh -o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes "

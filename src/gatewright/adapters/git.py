@@ -1,19 +1,21 @@
 """Git by its plumbing commands: no work tree is touched."""
 
-import base64
 import os
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gatewright.errors import Refused, Undecided
+from gatewright.run_context import current
 
 REMOTE = "origin"
 
 ASKING = ("clone", "fetch", "ls-remote", "push")  # of origin
+
+
+HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # variables for a hook
 
 
 class GitError(Undecided):
@@ -70,6 +72,8 @@ class Git:
 
         Whoever holds it may take it again.
         """
+        from filelock import FileLock, Timeout
+
         folder = (self.root / self("rev-parse", "--git-common-dir")).resolve()
         try:
             with FileLock(folder / "mlops.lock", timeout=600, is_singleton=True):
@@ -120,23 +124,29 @@ class Git:
         return text
 
 
+def leave_hook() -> None:
+    """Forget what a hook of Git hands on to the commands that it starts: it is not meant for us."""
+    for name in HOOKS:
+        os.environ.pop(name, None)
+
+
 def _identity() -> dict[str, str]:
     """In a workflow, commits are in the name of whoever started it."""
-    actor = os.environ.get("GITHUB_ACTOR")
-    if not (actor and os.environ.get("GITHUB_ACTIONS")):
+    run = current()
+    if not (run.actor and run.on_github):
         return {}
-    email = f"{actor}@users.noreply.github.com"
+    email = f"{run.actor}@users.noreply.github.com"
     who = ("AUTHOR", "COMMITTER")
-    return {f"GIT_{w}_NAME": actor for w in who} | {f"GIT_{w}_EMAIL": email for w in who}
+    return {f"GIT_{w}_NAME": run.actor for w in who} | {f"GIT_{w}_EMAIL": email for w in who}
 
 
 def _token() -> dict[str, str]:
     """The workflow's token for GitHub over https: for one process, and never on disk."""
-    token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL")
-    if not (token and server and os.environ.get("GITHUB_ACTIONS")):
+    run = current()
+    if not (run.token and run.server and run.on_github):
         return {}
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    return settings({f"http.{server}/.extraheader": f"AUTHORIZATION: basic {basic}"})
+    basic = b64encode(f"x-access-token:{run.token}".encode()).decode()
+    return settings({f"http.{run.server}/.extraheader": f"AUTHORIZATION: basic {basic}"})
 
 
 def settings(values: Mapping[str, str]) -> dict[str, str]:

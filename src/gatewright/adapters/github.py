@@ -5,26 +5,34 @@ busy. Writing is tried again only where GitHub says that it did nothing: whoever
 first, so that running the command again completes what a failure left.
 """
 
-import json
-import os
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 from gatewright.adapters.git import REMOTE, Git
 from gatewright.errors import Refused, Undecided
+from gatewright.run_context import current
+
+if TYPE_CHECKING:  # most commands ask GitHub nothing, and importing it takes a third of a second
+    from types import TracebackType
+    from typing import Self
+
+    from requests import PreparedRequest, Response
+    from urllib3 import BaseHTTPResponse, Retry
 
 TIMEOUT = 15.0  # seconds, for one answer
 PAUSES = (1.0, 2.0, 4.0)  # seconds between tries
 LONGEST_WAIT = 60.0  # seconds that GitHub may ask us to wait
 _URL = re.compile(r"(?:https://|ssh://git@|git@)([\w.-]+)[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
+T = TypeVar("T")
 
 
 class Missing(Refused):
@@ -35,26 +43,19 @@ class Forbidden(Refused):
     """The token may not do this."""
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would carry the token to another address."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-_OPEN = build_opener(_NoRedirect)
-
-
 @dataclass(frozen=True)
 class GitHub:
-    """One repository on GitHub. Paths are below /repos/OWNER/NAME unless they start with '/'."""
+    """One repository on GitHub. Paths are below /repos/OWNER/NAME unless they start with '/'.
+
+    `kind` is what an answer is read as: a class of `github_answers`, or plain data.
+    """
 
     host: str
     owner: str
     name: str
 
     @classmethod
-    def of(cls, root: Path) -> "GitHub | None":
+    def of(cls, root: Path) -> GitHub | None:
         """The repository that origin names, or None where origin is no GitHub.
 
         Origin alone decides: a variable could be set by anybody who starts the command.
@@ -63,7 +64,7 @@ class GitHub:
         if not git.has_remote():
             return None
         match = _URL.fullmatch(git("config", "--get", f"remote.{REMOTE}.url"))
-        server = urlsplit(os.environ.get("GITHUB_SERVER_URL", "")).hostname
+        server = urlsplit(current().server or "").hostname
         if match is None or match[1] not in ("github.com", server):
             return None
         return cls(*match.groups())
@@ -77,107 +78,185 @@ class GitHub:
         """Where people see it."""
         return f"https://{self.host}/{self.slug}"
 
-    def get(self, path: str, **query: Any) -> Any:
-        return self._ask("GET", path, query)[0]
+    def get(self, path: str, kind: type[T], **query: Any) -> T:
+        return _read(kind, self._ask("GET", path, query), path)
 
-    def find(self, path: str, **query: Any) -> Any | None:
+    def find(self, path: str, kind: type[T], **query: Any) -> T | None:
         """As `get`; None where there is no such thing."""
         try:
-            return self.get(path, **query)
+            return self.get(path, kind, **query)
         except Missing:
             return None
 
-    def every(self, path: str, key: str | None = None, **query: Any) -> list[Any]:
+    def every(self, path: str, kind: type[T], key: str | None = None, **query: Any) -> list[T]:
         """All items of a paged list; `key` names the list in an answer that wraps it."""
-        items: list[Any] = []
+        items: list[T] = []
         for page in range(1, 101):
-            answer, headers = self._ask("GET", path, {**query, "per_page": 100, "page": page})
-            items += answer[key] if key else answer
-            if 'rel="next"' not in headers.get("Link", ""):
+            answer = self._ask("GET", path, {**query, "per_page": 100, "page": page})
+            listed = _read(dict[str, Any], answer, path).get(key) if key else _json(answer)
+            items += _read(list[kind], listed, path)  # type: ignore[valid-type]
+            if "next" not in answer.links:
                 return items
         raise Undecided(f"GitHub has more than 10,000 items under {path}; that cannot be right.")
 
-    def send(self, method: str, path: str, body: Any = None) -> Any:
+    def send(self, method: str, path: str, body: Any = None) -> None:
         """POST, PUT, PATCH or DELETE."""
-        return self._ask(method, path, {}, body)[0]
+        self._ask(method, path, {}, body)
 
-    def _ask(
-        self, method: str, path: str, query: dict[str, Any], body: Any = None
-    ) -> tuple[Any, Any]:
+    def make(self, method: str, path: str, body: Any, kind: type[T]) -> T:
+        """As `send`; what was made."""
+        return _read(kind, self._ask(method, path, {}, body), path)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, Any], body: Any = None) -> Response:
+        """GitHub's answer, which is a success. Raises Refused and Undecided otherwise."""
+        import requests
+        from requests.adapters import HTTPAdapter
+
         where = path if path.startswith("/") else f"/repos/{self.slug}/{path}".rstrip("/")
-        url = _api(self.host) + quote(where) + (f"?{urlencode(query)}" if query else "")
-        headers = {
-            "Accept": "application/vnd.github+json",
-            "X-GitHub-Api-Version": "2022-11-28",
-            "User-Agent": f"mlops of {self.slug}",
-        }
-        if token := _token():
-            headers["Authorization"] = f"Bearer {token}"
-        data = None if body is None else json.dumps(body).encode()
-        if data:
-            headers["Content-Type"] = "application/json"
-        said = f"{method} {where}"
-        why = ""
-        for pause in (*PAUSES, None):
+        url = _api(self.host) + quote(where)
+        asked = f"{method} {where}"
+        with requests.Session() as session:
+            session.mount(url, HTTPAdapter(max_retries=_patience()))
             try:
-                # The scheme is checked in _api.
-                request = Request(url, data, headers, method=method)  # noqa: S310
-                with _OPEN.open(request, timeout=TIMEOUT) as answer:
-                    text = answer.read()
-                    return json.loads(text) if text else None, answer.headers
-            except HTTPError as error:
-                refusal, wait = _judge(error, said)
-                if refusal:
-                    raise refusal from None
-                why = f"it answered {error.code}"
-                again = error.code in (403, 429) or method == "GET"
-            except (URLError, TimeoutError, OSError, ValueError) as error:
-                wait, why = 0.0, f"{getattr(error, 'reason', error)}"
-                again = method == "GET"
-            if pause is None or not again or wait > LONGEST_WAIT:
-                break
-            time.sleep(max(pause, wait))
-        raise Undecided(
-            f"GitHub could not be asked ({said}: {why}), so nothing rests on its answer. Look at "
-            "https://www.githubstatus.com and run the command again: it goes on where it stopped."
-        )
+                answer = session.request(
+                    method,
+                    url,
+                    params=dict(query),
+                    json=body,
+                    headers={
+                        "Accept": "application/vnd.github+json",
+                        "X-GitHub-Api-Version": "2022-11-28",
+                        "User-Agent": f"mlops of {self.slug}",
+                    },
+                    auth=_Bearer(_token()),
+                    timeout=TIMEOUT,
+                    allow_redirects=False,  # it would carry the token to another address
+                )
+            except requests.RequestException as error:
+                raise _not_asked(asked, _innermost(error)) from None
+        if answer.ok and not answer.is_redirect:
+            return answer
+        if answer.status_code >= 500 or _is_busy(answer.status_code, answer.headers):
+            raise _not_asked(asked, f"it answered {answer.status_code}")
+        raise _refusal(answer, asked)
 
 
-def _judge(error: HTTPError, said: str) -> tuple[Refused | None, float]:
-    """What an answer that is no success means: a refusal, or how many seconds to wait."""
-    try:
-        told = json.loads(error.read() or b"{}")
-    except (ValueError, OSError):
-        told = {}
-    told = told if isinstance(told, dict) else {}
-    words = "; ".join(
-        [str(told.get("message", error.reason)), *map(_detail, told.get("errors") or ())]
+@dataclass(frozen=True)
+class _Bearer:
+    """Signs a request, so that nothing in ~/.netrc does."""
+
+    token: str | None
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        if self.token:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+def _patience() -> Retry:
+    """When and how long to wait before asking again (urllib3's Retry)."""
+    from urllib3.exceptions import MaxRetryError
+    from urllib3.util import Retry
+
+    class Patience(Retry):
+        """Any method where GitHub says that it did nothing; reading also where it failed."""
+
+        def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+            return status_code in (403, 429) or (status_code >= 500 and method == "GET")
+
+        def increment(
+            self,
+            method: str | None = None,
+            url: str | None = None,
+            response: BaseHTTPResponse | None = None,
+            error: Exception | None = None,
+            _pool: Any = None,
+            _stacktrace: TracebackType | None = None,
+        ) -> Self:
+            if response is not None:
+                busy = response.status >= 500 or _is_busy(response.status, response.headers)
+                if not busy or _wait(response.headers) > LONGEST_WAIT:
+                    raise MaxRetryError(_pool, url or "")  # the answer is taken as it is
+            return super().increment(method, url, response, error, _pool, _stacktrace)
+
+        def get_retry_after(self, response: Any) -> float | None:
+            return _wait(response.headers)
+
+        def get_backoff_time(self) -> float:
+            return PAUSES[min(len(self.history), len(PAUSES)) - 1] if self.history else 0.0
+
+    return Patience(total=len(PAUSES), allowed_methods={"GET"}, raise_on_status=False)
+
+
+def _is_busy(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether GitHub did nothing because too much was asked of it.
+
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    limited = headers.get("Retry-After") or headers.get("x-ratelimit-remaining") == "0"
+    return status == 429 or (status == 403 and bool(limited))
+
+
+def _wait(headers: Mapping[str, str]) -> float:
+    """How many seconds GitHub asks us to wait."""
+    after = headers.get("Retry-After") or ""
+    if after:
+        return float(after) if after.isdecimal() else 0.0
+    if headers.get("x-ratelimit-remaining") == "0":
+        reset = headers.get("x-ratelimit-reset") or ""
+        return max(0.0, float(reset) - time.time()) if reset.isdecimal() else 0.0
+    return 0.0
+
+
+def _innermost(error: BaseException) -> str:
+    """Why there was no answer, in the words of what failed first."""
+    reason: Any = error
+    while (inner := getattr(reason, "reason", None) or next(iter(reason.args), None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    return str(reason)
+
+
+def _not_asked(asked: str, why: str) -> Undecided:
+    return Undecided(
+        f"GitHub could not be asked ({asked}: {why}), so nothing rests on its answer. Look at "
+        "https://www.githubstatus.com and run the command again: it goes on where it stopped."
     )
-    head = error.headers
-    busy = head.get("Retry-After") or head.get("x-ratelimit-remaining") == "0"
-    if error.code >= 500 or error.code == 429 or (error.code == 403 and busy):
-        wait = head.get("Retry-After") or ""
-        if not wait and head.get("x-ratelimit-remaining") == "0":
-            return None, max(0.0, float(head.get("x-ratelimit-reset") or 0) - time.time())
-        return None, float(wait) if wait.isdigit() else 0.0
-    if error.code in (404, 410):
+
+
+def _refusal(answer: Response, asked: str) -> Refused:
+    """What an answer that is no success means."""
+    words = _words(answer)
+    if answer.status_code in (404, 410):
         return Missing(
-            f"GitHub knows no such thing, or the token may not see it ({said}: {words})."
-        ), 0.0
-    if error.code in (401, 403):
-        needs = head.get("X-Accepted-GitHub-Permissions")
+            f"GitHub knows no such thing, or the token may not see it ({asked}: {words})."
+        )
+    if answer.status_code in (401, 403):
+        needs = answer.headers.get("X-Accepted-GitHub-Permissions")
         return Forbidden(
-            f"GitHub did not allow it ({said}: {words}). "
+            f"GitHub did not allow it ({asked}: {words}). "
             + (f"It needs {needs}. " if needs else "")
             + "In a workflow, give the job that permission; elsewhere, set GH_TOKEN to a token "
             "of somebody who may, for instance `GH_TOKEN=$(gh auth token)`."
-        ), 0.0
-    if error.code in (301, 302, 307, 308):
+        )
+    if answer.status_code in (301, 302, 307, 308):
         return Refused(
             "The repository has moved. Point origin at its new address with "
             "`git remote set-url origin URL` and run again."
-        ), 0.0
-    return Refused(f"GitHub refused it ({said}: {error.code}, {words})."), 0.0
+        )
+    return Refused(f"GitHub refused it ({asked}: {answer.status_code}, {words}).")
+
+
+def _words(answer: Response) -> str:
+    """What GitHub says of an error: its message and the details."""
+    try:
+        content = answer.json()
+    except ValueError:
+        content = {}
+    content = content if isinstance(content, dict) else {}
+    details = map(_detail, content.get("errors") or ())
+    return "; ".join([str(content.get("message", answer.reason)), *details])
 
 
 def _detail(error: Any) -> str:
@@ -186,9 +265,32 @@ def _detail(error: Any) -> str:
     return str(error)
 
 
+def _json(answer: Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise _not_asked(answer.url, "its answer is no JSON") from None
+
+
+def _read(kind: type[T], answer: Response | Any, path: str) -> T:
+    """An answer as what it is expected to be."""
+    from pydantic import TypeAdapter, ValidationError
+    from requests import Response
+
+    value = _json(answer) if isinstance(answer, Response) else answer
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise _not_asked(
+            path, f"its answer is not as documented: {place}: {first['msg']}"
+        ) from None
+
+
 def _api(host: str) -> str:
     default = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
-    url = os.environ.get("GITHUB_API_URL") or default
+    url = current().api_url or default
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
         raise Refused(f"GITHUB_API_URL is {url}; a token is only sent over https.")
@@ -196,9 +298,10 @@ def _api(host: str) -> str:
 
 
 def _token() -> str | None:
-    for name in ("GH_TOKEN", "GITHUB_TOKEN"):
-        if token := os.environ.get(name):
-            return token
+    """Of the person, of the workflow, or of the program gh."""
+    run = current()
+    if token := run.own_token or run.token:
+        return token
     if gh := shutil.which("gh"):
         done = subprocess.run([gh, "auth", "token"], capture_output=True, text=True)
         return done.stdout.strip() or None

@@ -190,6 +190,13 @@ class GateInputs:
         return load(lambda: load_model(self.candidate_file))
 
     @cached_property
+    def candidate_answers(self) -> Input[Answers]:
+        """For the judged rows, by the candidate in this Python environment."""
+        return load(
+            lambda: answer(self.candidate.need(), self.rows.need(), self.contract, CANDIDATE)
+        )
+
+    @cached_property
     def answers(self) -> Input[Mapping[str, Answers]]:
         """For the judged rows, by candidate, baseline and, if there is one, champion."""
         return load(self._answers)
@@ -199,7 +206,7 @@ class GateInputs:
         if self.predictions:
             answers = told_answers(self.predictions, rows, self.contract, (CANDIDATE, BASELINE))
         else:
-            answers[CANDIDATE] = answer(self.candidate.need(), rows, self.contract, CANDIDATE)
+            answers[CANDIDATE] = self.candidate_answers.need()
             baseline = load_model(self.root / BASELINE_FILE)
             answers[BASELINE] = answer(baseline, rows, self.contract, BASELINE)
         if self.champion:

@@ -97,7 +97,7 @@ class Policies:
         return list(self.by_environment.values())[at + 1 :]
 
 
-class _PolicyFile(Strict):
+class _Content(Strict):
     approval: tuple[str, ...] = ()
     protection: dict[str, tuple[Protection, ...]] = Field(default_factory=dict)
     pull_request: str | None = None
@@ -118,7 +118,41 @@ def parse_policies(
     Raises Refused with the line in the file for whatever could be misread, for a column or metric
     that `contract` does not have, and for an exception that expired before `today` (UTC).
     """
-    file = validated(_PolicyFile, parse_yaml(text, name), name, partial(line_of, text))
+    return PolicyFile.parse(text, name).policies(contract, today)
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy as it was parsed, once; the policy of each environment follows from it."""
+
+    text: str
+    name: str
+    content: _Content
+
+    @classmethod
+    def parse(cls, text: str, name: str = NAME) -> PolicyFile:
+        content = validated(_Content, parse_yaml(text, name), name, partial(line_of, text))
+        return cls(text, name, content)
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments in the order in which a version walks through them."""
+        return list(self.content.environments)
+
+    def policies(self, contract: Contract | None = None, today: date | None = None) -> Policies:
+        """As `parse_policies`."""
+        return _policies(self.content, self.text, self.name, contract, today)
+
+    def policy(
+        self, environment: str, contract: Contract | None = None, today: date | None = None
+    ) -> Policy:
+        """As `parse_policy`."""
+        return self.policies(contract, today).of(environment)
+
+
+def _policies(
+    file: _Content, text: str, name: str, contract: Contract | None, today: date | None
+) -> Policies:
     _names_exist(file, text, name)
     _exceptions_hold(file, text, name, today or datetime.now(UTC).date())
     settings = {  # of every environment, so that an error in any of them is an error now
@@ -182,9 +216,7 @@ def read_policy(root: Path, environment: str) -> Policy:
 
 def environments(root: Path) -> list[str]:
     """The environments in the order in which a version walks through them."""
-    text = read_text(root / NAME)
-    file = validated(_PolicyFile, parse_yaml(text, NAME), NAME, partial(line_of, text))
-    return list(file.environments)
+    return PolicyFile.parse(read_text(root / NAME)).environments
 
 
 def _wrong(text: str, name: str, keys: tuple[str | int, ...], words: str) -> Refused:
@@ -211,7 +243,7 @@ def _reached(text: str, place: tuple[str, ...], keys: tuple[str | int, ...]) -> 
     return len(keys)
 
 
-def _names_exist(file: _PolicyFile, text: str, name: str) -> None:
+def _names_exist(file: _Content, text: str, name: str) -> None:
     ids = [check.id for check in CHECKS]
     known = {*ids, *file.own_checks}
     for key, where in (
@@ -245,7 +277,7 @@ def _like(names: Iterable[str]) -> str:
     return f"There are: {', '.join(names)}."
 
 
-def _exceptions_hold(file: _PolicyFile, text: str, name: str, today: date) -> None:
+def _exceptions_hold(file: _Content, text: str, name: str, today: date) -> None:
     known = {*(check.id for check in CHECKS), *file.own_checks} - set(_NEVER_EXCUSED)
     ids = [exception.id for exception in file.exceptions]
     for number, exception in enumerate(file.exceptions):

@@ -6,14 +6,15 @@ and the pull request is found by what GitHub says of that run, not by what the f
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.github_answers import Comment, Page, Pull
 from gatewright.adapters.markdown import cell
 from gatewright.errors import Misuse, Refused
 from gatewright.gate import report
+from gatewright.run_context import current
 
 MARK = "<!-- the model gate's comment -->"
 
@@ -32,10 +33,10 @@ def comment(root: Path, path: Path) -> str:
 
 
 def _run() -> dict[str, Any]:
-    event = os.environ.get("GITHUB_EVENT_PATH")
-    if not event:
+    event = current().event
+    if event is None:
         raise Misuse("`mlops comment` works in a workflow that runs after another: see comment.yml")
-    told = json.loads(Path(event).read_text(encoding="utf-8"))
+    told = json.loads(event.read_text(encoding="utf-8"))
     run: dict[str, Any] = told["workflow_run"]
     return run
 
@@ -44,9 +45,9 @@ def _number(github: GitHub, run: dict[str, Any]) -> int | None:
     """The open pull request of the run's head: same owner, branch and commit."""
     owner = run["head_repository"]["owner"]["login"]
     head = f"{owner}:{run['head_branch']}"
-    for pull in github.every("pulls", state="open", head=head):
-        if pull["head"]["sha"] == run["head_sha"]:
-            return int(pull["number"])
+    for pull in github.every("pulls", Pull, state="open", head=head):
+        if pull.head.sha == run["head_sha"]:
+            return pull.number
     return None
 
 
@@ -66,9 +67,8 @@ def _text(path: Path, run: dict[str, Any]) -> str:
 
 
 def _write(github: GitHub, number: int, body: str) -> str:
-    for old in github.every(f"issues/{number}/comments"):
-        if old["body"].startswith(MARK) and old["user"]["login"] == "github-actions[bot]":
-            return str(
-                github.send("PATCH", f"issues/comments/{old['id']}", {"body": body})["html_url"]
-            )
-    return str(github.send("POST", f"issues/{number}/comments", {"body": body})["html_url"])
+    for old in github.every(f"issues/{number}/comments", Comment):
+        if (old.body or "").startswith(MARK) and old.user.login == "github-actions[bot]":
+            path = f"issues/comments/{old.id}"
+            return github.make("PATCH", path, {"body": body}, Page).html_url
+    return github.make("POST", f"issues/{number}/comments", {"body": body}, Page).html_url

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from gatewright.adapters.markdown import cell
 from gatewright.errors import Refused
 from gatewright.gate.checks.base import STATUSES
 from gatewright.gate.verdict import Verdict
+from gatewright.run_context import current
 
 _NAMES = ("pass", "REFUSED", "CANNOT TELL", "EXCUSED", "WARNING")
 _MARKS = dict(zip(STATUSES, _NAMES, strict=True))
@@ -26,7 +26,7 @@ def write(verdict: Verdict, folder: Path) -> None:
     """Write gate.json and gate.md; in a workflow, also the summary of the job."""
     write_whole(folder / "gate.json", to_json(verdict))
     write_whole(folder / "gate.md", to_markdown(verdict))
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+    if summary := current().summary:
         with open(summary, "a", encoding="utf-8") as file:
             file.write(to_markdown(verdict))
 

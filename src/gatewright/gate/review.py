@@ -29,10 +29,10 @@ from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import (
     JUDGED,
     PREDICTIONS,
-    Proof,
-    read_proof,
-    take,
-    unwatched_code,
+    LockReport,
+    copy_built_output,
+    read_report,
+    unlisted_code,
 )
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
@@ -95,19 +95,17 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
     try:
-        told = read_proof(proof)
+        reported = read_report(proof)
     except Refused:
-        told = Proof(True)
+        reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
     pipeline = read_pipeline(candidate)
-    if unwatched := sorted({*unwatched_code(candidate, pipeline), *told.unwatched}):
-        findings.append(_no(f"code that DVC does not watch: {'; '.join(unwatched)}"))
-    if stages := sorted({*pipeline.stale, *told.stale}):
+    if unlisted := sorted({*unlisted_code(candidate, pipeline), *reported.unlisted_code}):
+        findings.append(_no(f"code that DVC does not watch: {'; '.join(unlisted)}"))
+    if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
-    if told.differences:
-        findings.append(
-            _no(f"built again, it gives other files: {'; '.join(told.differences)}; {mend}")
-        )
+    if different := reported.different_outputs:
+        findings.append(_no(f"built again, it gives other files: {'; '.join(different)}; {mend}"))
     return findings or [Finding("pass", "code, parameters and data are those of dvc.lock")]
 
 
@@ -123,7 +121,7 @@ def _collect(
             findings.append(_no(f"dvc.lock names no {path}"))
         elif remote.holds(md5):
             storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
-        elif take(path, md5, proof, folder):
+        elif copy_built_output(path, md5, proof, folder):
             built.append(path)
         else:
             findings.append(

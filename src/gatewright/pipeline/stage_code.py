@@ -166,8 +166,8 @@ def _mlops(root: Path, arguments: list[str]) -> Iterator[_Entry]:
 
 
 def _python(root: Path, arguments: list[str], folder: str) -> Iterator[_Entry]:
-    while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] in ("-W", "-X")):
-        arguments = arguments[2 if arguments[0] in ("-W", "-X") else 1 :]
+    while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] == "-W"):
+        arguments = arguments[2 if arguments[0] == "-W" else 1 :]
     first = arguments[0] if arguments else ""
     if first == "-m" and len(arguments) > 1:
         if arguments[1] == "gatewright":
@@ -176,7 +176,7 @@ def _python(root: Path, arguments: list[str], folder: str) -> Iterator[_Entry]:
             yield _module(root, arguments[1], tuple(dict.fromkeys((folder, SOURCE))))
         return
     path = _joined(folder, first)
-    if not first.endswith(".py") or path is None or not (root / path).is_file():
+    if not first.endswith(".py") or path is None or not os.path.isfile(root / path):
         raise _NotFollowed("write it as `mlops stage MODULE` or `python FILE`")
     yield _Entry((path,), tuple(dict.fromkeys((str(PurePosixPath(path).parent), SOURCE))))
 
@@ -270,6 +270,8 @@ def _files(root: Path, roots: Iterable[str], name: str) -> list[tuple[str, str]]
     Those are the packages above it too. `name` may end with `.*`: every module in the package.
     """
     *parents, last = name.split(".")
+    if not all({*parents, last}) or "/" in name:
+        return []  # no module has such a name
     found: list[tuple[str, str]] = []
     for place in map(PurePosixPath, roots):
         for depth in range(len(parents) + 1):
@@ -284,7 +286,7 @@ def _files(root: Path, roots: Iterable[str], name: str) -> list[tuple[str, str]]
 
 def _names(folder: Path) -> list[str]:
     """The modules and packages that lie in a folder."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     names = (item.name.partition(".")[0] for item in folder.iterdir())
     return sorted({name for name in names if name.isidentifier() and name != "__pycache__"})
@@ -294,21 +296,14 @@ def _sources(root: Path, folder: PurePosixPath, name: str) -> list[str]:
     """The files of a module or package `name` in a folder, of whatever kind."""
     found = []
     for place, stem in ((folder / name, "__init__"), (folder, name)):
-        if (root / place).is_dir():
-            found += [
-                (place / item).as_posix()
-                for item in _listing(root / place)
-                if item == f"{stem}.py" or (item.startswith(f"{stem}.") and _is_compiled(item))
-            ]
+        items = sorted(os.listdir(root / place)) if os.path.isdir(root / place) else []
+        found += [
+            (place / item).as_posix()
+            for item in items
+            if item == f"{stem}.py" or (item.startswith(f"{stem}.") and item.endswith(_COMPILED))
+            if os.path.isfile(root / place / item)
+        ]
     return found
-
-
-def _listing(folder: Path) -> list[str]:
-    return sorted(item.name for item in folder.iterdir() if item.is_file())
-
-
-def _is_compiled(name: str) -> bool:
-    return name.endswith(_COMPILED)
 
 
 class _Reader(ast.NodeVisitor):

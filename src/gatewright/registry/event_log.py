@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Literal
 
 from gatewright.errors import Refused
-from gatewright.registry.records import EnvironmentRecord, Record
+from gatewright.registry.records import EnvironmentRecord, NewerFormat, Record
 
 State = Literal["holds", "put back", "passed over"]
 
@@ -38,8 +38,8 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an event says, whether it holds, and if not, why."""
+class JudgedEvent:
+    """An event, the record that it brought, whether that holds, and if not, why."""
 
     event: Event
     record: Record | None
@@ -50,63 +50,70 @@ class Told:
 Read = Callable[[Event], Record]
 
 
-def tell(events: Sequence[Event], read: Read, sure: int = 0) -> list[Told]:
+def judge_events(events: Sequence[Event], read: Read, sure: int = 0) -> list[JudgedEvent]:
     """Judge the events of one file, oldest first.
 
     Those before `sure` are not read, and the one at `sure`, if it is not the first, is taken to
-    hold. `read` raises Refused for what is no record.
+    hold. `read` raises Refused for what is no record; NewerFormat, which is no answer, is let
+    through.
     """
-    held: Told | None = None
+    held: JudgedEvent | None = None
     newest: Record | None = None
     seen = {event.content for event in events[:sure]}
-    told = []
+    judged = []
     for number, event in enumerate(events[sure:], sure):
         if sure and number == sure:
-            this = Told(event, read(event), "holds")
+            this = JudgedEvent(event, read(event), "holds")
         else:
             this = _judge(event, held, newest, event.content in seen, read)
         held = this if this.state == "holds" else held
         if event.content and event.content not in seen:
             newest = this.record
         seen.add(event.content)
-        told.append(this)
-    return told
+        judged.append(this)
+    return judged
 
 
-def last(events: Sequence[Event], read: Read) -> Told:
-    """As the last of `tell`, from as few records as decide it."""
+def judge_last(events: Sequence[Event], read: Read) -> JudgedEvent:
+    """As the last of `judge_events`, from as few records as decide it."""
     first: dict[str | None, int] = {}
     for number, event in enumerate(events):
         first.setdefault(event.content, number)
     records = [number for content, number in first.items() if content]
     for before, after in reversed(list(pairwise(records))):
         if _fits(events[before], events[after], read):
-            return tell(events, read, before)[-1]
-    return tell(events, read)[-1]
+            return judge_events(events, read, before)[-1]
+    return judge_events(events, read)[-1]
 
 
-def _judge(event: Event, held: Told | None, newest: Record | None, again: bool, read: Read) -> Told:
+def _judge(
+    event: Event, held: JudgedEvent | None, newest: Record | None, again: bool, read: Read
+) -> JudgedEvent:
     before = held.record if held else None
     if event.content == (held.event.content if held else None):
-        return Told(event, before, "put back")
+        return JudgedEvent(event, before, "put back")
     if event.content is None:
-        return Told(event, None, "passed over", "it was removed")
+        return JudgedEvent(event, None, "passed over", "it was removed")
     if again:
         why = "it was there once before, and newer ones came after it"
-        return Told(event, None, "passed over", why)
+        return JudgedEvent(event, None, "passed over", why)
     try:
         record = read(event)
+    except NewerFormat:
+        raise
     except Refused as error:
-        return Told(event, None, "passed over", str(error))
+        return JudgedEvent(event, None, "passed over", str(error))
     why = _misfit(record, before)
     if why and newest and not _misfit(record, newest):
         why = ""
-    return Told(event, record, "passed over" if why else "holds", why)
+    return JudgedEvent(event, record, "passed over" if why else "holds", why)
 
 
 def _fits(before: Event, after: Event, read: Read) -> bool:
     try:
         return not _misfit(read(after), read(before))
+    except NewerFormat:
+        raise
     except Refused:
         return False
 

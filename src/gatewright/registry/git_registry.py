@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from gatewright.adapters.deploy_key import registry_key
@@ -21,10 +20,8 @@ from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import REMOTE, Git, GitError
 from gatewright.adapters.git_storage import REFSPEC as STORAGE_REFSPEC
 from gatewright.adapters.signing import verify
-from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
-from gatewright.registry import event_log as ledger
-from gatewright.registry.event_log import Event, Told
+from gatewright.registry.event_log import Event, JudgedEvent, judge_events, judge_last
 from gatewright.registry.records import (
     VERSION,
     EnvironmentRecord,
@@ -34,11 +31,14 @@ from gatewright.registry.records import (
     order,
     parse_record,
     path_of,
+    record_text,
 )
 
 BRANCH = "registry"
-TIP = f"refs/mlops/{REMOTE}/{BRANCH}"
-SEEN = "refs/mlops/seen"
+REFS = "refs/mlops"
+TIP = f"{REFS}/{REMOTE}/{BRANCH}"
+TAGS = f"{REFS}/{REMOTE}/tags/v"
+SEEN = f"{REFS}/seen"
 REFSPECS = (
     f"+refs/heads/{BRANCH}*:{TIP}*",
     f"+refs/tags/v*:refs/mlops/{REMOTE}/tags/v*",
@@ -46,8 +46,8 @@ REFSPECS = (
 )
 
 
-class Lost(Exception):
-    """Somebody else's event came first; verify again."""
+class PushRefused(Exception):
+    """The push of an event was refused: most often another came first. Verify again."""
 
 
 class Registry:
@@ -56,12 +56,18 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self.git = Git(root)
         self.tip: str | None = None
+        self.files: dict[str, list[Event]] = {}
+        self._texts: dict[str, str | None] = {"": None}  # by Git's name of the content
+        self._tags: dict[str, str] = {}  # Git's name of each version's annotated tag
+        self._tag_texts: dict[str, str | None] | None = None
 
     def fetch(self) -> Registry:
         """Read origin's registry and storage; refuse one whose history was rewritten."""
         self.git.fetch(*REFSPECS)
-        tip, seen = self.git.sha(TIP), self.git.sha(SEEN)
-        if seen and (tip is None or not self.git.ok("merge-base", "--is-ancestor", seen, tip)):
+        refs = self._refs()
+        tip, _ = refs.get(TIP, (None, ""))
+        seen, _ = refs.get(SEEN, (None, ""))
+        if seen not in (None, tip) and not self._holds(tip, seen):
             raise Refused(
                 "The branch registry on origin was rewritten or removed: it does not hold "
                 f"{seen[:12]}, which was seen before. Nothing in it is trusted. Find out who did "
@@ -70,16 +76,31 @@ class Registry:
             )
         self.tip = tip
         self.files = self._files(tip) if tip else {}
-        self._texts: dict[str, str | None] = {}
-        for tagged in sorted(self._tagged() - set(self.versions)):
+        tags = {
+            ref.removeprefix(TAGS): (name, kind)
+            for ref, (name, kind) in refs.items()
+            if ref.startswith(TAGS) and VERSION.fullmatch(ref.removeprefix(TAGS))
+        }
+        if unknown := sorted(tags.keys() - set(self.versions)):
             raise Refused(
-                f"The tag v{tagged} says that {tagged} was registered, and the registry does not "
-                "know it: the branch registry was rewritten. Restore it from a clone that has "
-                f"`{SEEN}`."
+                f"The tag v{unknown[0]} says that {unknown[0]} was registered, and the registry "
+                "does not know it: the branch registry was rewritten. Restore it from a clone "
+                f"that has `{SEEN}`."
             )
-        if tip:
+        self._tags = {version: name for version, (name, kind) in tags.items() if kind == "tag"}
+        if tip and tip != seen:
             self.git("update-ref", SEEN, tip)
         return self
+
+    def _refs(self) -> dict[str, tuple[str, str]]:
+        """By reference what it points to, as Git names it, and of which type that is."""
+        form = "--format=%(refname) %(objectname) %(objecttype)"
+        lines = [line.split(" ") for line in self.git("for-each-ref", form, REFS).splitlines()]
+        return {ref: (name, kind) for ref, name, kind in lines}
+
+    def _holds(self, tip: str | None, seen: str) -> bool:
+        """Whether what was seen before is still part of the history."""
+        return tip is not None and self.git.ok("merge-base", "--is-ancestor", seen, tip)
 
     def _files(self, tip: str) -> dict[str, list[Event]]:
         """The events of each file, oldest first; of a merge what is in none of its parents."""
@@ -106,11 +127,6 @@ class Registry:
                 of_path.append(Event(len(events), tip, path, there.get(path)))
         return files
 
-    def _tagged(self) -> set[str]:
-        prefix = f"refs/mlops/{REMOTE}/tags/v"
-        names = self.git("for-each-ref", "--format=%(refname)", prefix + "*").splitlines()
-        return {n for name in names if VERSION.fullmatch(n := name.removeprefix(prefix))}
-
     @property
     def versions(self) -> list[str]:
         """All version numbers, oldest first."""
@@ -121,8 +137,8 @@ class Registry:
         """All version numbers that were ever written, whether they hold or not."""
         return frozenset(self._numbers(bool))
 
-    def _numbers(self, wanted: Callable[[list[Event]], bool]) -> list[str]:
-        paths = [Path(path) for path, events in self.files.items() if wanted(events)]
+    def _numbers(self, chosen: Callable[[list[Event]], bool]) -> list[str]:
+        paths = [Path(path) for path, events in self.files.items() if chosen(events)]
         numbers = [path.stem for path in paths if path.parent == Path("versions")]
         return [number for number in numbers if VERSION.fullmatch(number)]
 
@@ -133,15 +149,12 @@ class Registry:
         """
         order(version)
         path = f"versions/{version}.yaml"
-        told = self._last(path)
-        if told is None or not isinstance(record := told.record, VersionRecord):
+        judged = self._last(path)
+        if judged is None or not isinstance(record := judged.record, VersionRecord):
             known = ", ".join(self.versions[-5:]) or "none"
             raise Refused(f"There is no version {version}. The newest are: {known}.")
-        try:
-            tag = self.git("cat-file", "tag", f"refs/mlops/{REMOTE}/tags/v{version}")
-        except GitError:
-            tag = "none"
-        digest = text_digest(self._text(told.event) or "")
+        tag = self._tag(version)
+        digest = text_digest(self._text(judged.event) or "")
         if f"record {digest}" not in tag or f"object {record.commit}" not in tag:
             raise Refused(
                 f"The record of {version} is not the one that its tag v{version} was made for: one "
@@ -150,6 +163,13 @@ class Registry:
         if record.signature is not None:
             verify(self.git.root, record.statement, record.signature, f"Version {version}")
         return record
+
+    def _tag(self, version: str) -> str:
+        """What the annotated tag of a version says, empty without one; all are read at once."""
+        if self._tag_texts is None:
+            texts = self.git.blobs(list(self._tags.values()))
+            self._tag_texts = dict(zip(self._tags, texts, strict=True))
+        return self._tag_texts.get(version) or ""
 
     def usable(self, version: str) -> VersionRecord:
         """The record of a version that was not retired."""
@@ -171,58 +191,59 @@ class Registry:
 
     def live(self, environment: str) -> EnvironmentRecord | None:
         """What is live. Raises Refused if no command wrote what its file says."""
-        told = self._last(f"environments/{environment}.yaml")
-        record = told.record if told else None
+        self._load_newest("environments/")
+        judged = self._last(f"environments/{environment}.yaml")
+        record = judged.record if judged else None
         return record if isinstance(record, EnvironmentRecord) else None
 
     def retirement(self, version: str) -> RetirementRecord | None:
         """Why a version was retired, if it was: that stays so, whatever became of the file."""
         path = f"retired/{version}.yaml"
-        for told in ledger.tell(self.files.get(path, []), self._read):
-            if isinstance(told.record, RetirementRecord):
-                return told.record
+        for judged in judge_events(self.files.get(path, []), self._read):
+            if isinstance(judged.record, RetirementRecord):
+                return judged.record
         self._last(path)
         return None
 
-    def _last(self, path: str) -> Told | None:
+    def _last(self, path: str) -> JudgedEvent | None:
         """What a file of the registry says. Raises Refused if no command wrote it so."""
         if path not in self.files:
             return None
-        told = ledger.last(self.files[path], self._read)
-        if told.state == "passed over":
-            raise Refused(self.complaint(told))
-        return told
+        judged = judge_last(self.files[path], self._read)
+        if judged.state == "passed over":
+            raise Refused(self.complaint(judged))
+        return judged
 
     @staticmethod
-    def complaint(told: Told) -> str:
+    def complaint(judged: JudgedEvent) -> str:
         """What to say of a file whose last event does not hold."""
-        path = told.event.path
+        path = judged.event.path
         return (
-            f"{path} in the registry is not what a command wrote: {told.why}. Nothing is decided "
+            f"{path} in the registry is not what a command wrote: {judged.why}. Nothing is decided "
             f"on it. Find out who did it with `git log -p {TIP} -- {path}`, and revert commit "
-            f"{told.event.commit[:12]} on the branch registry."
+            f"{judged.event.commit[:12]} on the branch registry."
         )
 
-    def told(self, environment: str | None = None) -> list[Told]:
-        """What every event tells, oldest first; with an environment, those of its file."""
+    def judged(self, environment: str | None = None) -> list[JudgedEvent]:
+        """Every event, oldest first, and whether it holds; of an environment, those of its file."""
         only = f"environments/{environment}.yaml"
         files = [
             events for path, events in self.files.items() if environment is None or path == only
         ]
         self._load([event for events in files for event in events])
-        told = [each for events in files for each in ledger.tell(events, self._read)]
-        return sorted(told, key=lambda each: each.event.number)
+        judged = [each for events in files for each in judge_events(events, self._read)]
+        return sorted(judged, key=lambda each: each.event.number)
 
     def history(self, environment: str | None = None) -> list[Record]:
         """The records of the events that hold, oldest first."""
-        told = self.told(environment)
-        return [each.record for each in told if each.state == "holds" and each.record]
+        judged = self.judged(environment)
+        return [each.record for each in judged if each.state == "holds" and each.record]
 
     def events(self, environment: str) -> list[tuple[str, EnvironmentRecord]]:
         """As `history`, each with the commit that brought it; not the merge of a proposal."""
         return [
             (each.event.commit, each.record)
-            for each in self.told(environment)
+            for each in self.judged(environment)
             if each.state == "holds" and isinstance(each.record, EnvironmentRecord)
         ]
 
@@ -235,18 +256,20 @@ class Registry:
 
     def _load(self, events: list[Event]) -> None:
         """Get the contents of events from Git, all at once."""
-        wanted = {event.content or "" for event in events} - self._texts.keys() - {""}
-        names = sorted(wanted)
-        self._texts |= {"": None}
-        if names:
+        if names := sorted({event.content or "" for event in events} - self._texts.keys()):
             self._texts |= dict(zip(names, self.git.blobs(names), strict=True))
 
+    def _load_newest(self, folder: str) -> None:
+        """Get what decides which record of each file in a folder holds: most often the last two."""
+        files = [events for path, events in self.files.items() if path.startswith(folder)]
+        self._load([event for events in files for event in events[-2:]])
+
     def write(self, record: Record, subject: str, tag: tuple[str, str] | None = None) -> None:
-        """Add one event on origin, whole or not at all. Raises Lost if another came first.
+        """Add one event on origin, whole or not at all. Raises PushRefused if another came first.
 
         `tag` is (name, commit): an annotated tag on the code, pushed in the same transaction.
         """
-        text = to_yaml(asdict(record))
+        text = record_text(record)
         commit = self._commit(record, text, subject)
         updates = [f"{commit}:refs/heads/{BRANCH}"]
         if tag:
@@ -261,12 +284,12 @@ class Registry:
             with registry_key(self.git.root) as env:
                 self.git("push", "--quiet", "--atomic", REMOTE, *updates, env=env)
         except GitError as error:
-            raise Lost(str(error)) from None
+            raise PushRefused(str(error)) from None
         self.git("update-ref", SEEN, commit)
 
     def propose(self, record: Record, subject: str, branch: str) -> None:
         """Push the event to a branch of its own, for a pull request to the registry."""
-        commit = self._commit(record, to_yaml(asdict(record)), subject)
+        commit = self._commit(record, record_text(record), subject)
         with registry_key(self.git.root) as env:
             self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}", env=env)
 

@@ -1,4 +1,8 @@
-"""What the registry holds: a record of each version, of what is live, and of what was retired."""
+"""What the registry holds: a record of each version, of what is live, and of what was retired.
+
+Every record carries the number of its format. One without it, written before formats were
+numbered, is of format 1 and keeps None, because its signature covers what it says.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,12 @@ from gatewright.adapters.strict_yaml import parse_yaml, to_yaml
 from gatewright.errors import Misuse, Refused
 from gatewright.paths import MODEL
 
+FORMAT = 1  # of the records that this version of the library writes, and the newest that it reads
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+class NewerFormat(Refused):
+    """A record of a format that this version of the library does not know."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,12 @@ class VersionRecord:
     golden: list[dict[str, Any]]
     slices: dict[str, Any] | None = None
     signature: dict[str, str] | None = None
+    format: int | None = FORMAT
 
     @property
     def statement(self) -> dict[str, Any]:
         """What is signed: all that the record says but the signature, as it is read back."""
-        values = parse_yaml(to_yaml(asdict(self)), "record")
+        values = parse_yaml(record_text(self), "record")
         return {n: v for n, v in values.items() if n != "signature" and v is not None}
 
     @property
@@ -69,6 +79,7 @@ class EnvironmentRecord:
     previous: str | None
     model: str
     evidence: dict[str, Any]
+    format: int | None = FORMAT
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ class RetirementRecord:
     by: str
     run: str | None
     reason: str
+    format: int | None = FORMAT
 
 
 Record = VersionRecord | EnvironmentRecord | RetirementRecord
@@ -102,12 +114,24 @@ def path_of(record: Record) -> str:
     return f"{'versions' if isinstance(record, VersionRecord) else 'retired'}/{record.version}.yaml"
 
 
+def record_text(record: Record) -> str:
+    """The record as its file in the registry holds it, with the format first."""
+    values = asdict(record)
+    version = values.pop("format")
+    return to_yaml(({} if version is None else {"format": version}) | values)
+
+
 def parse_record(path: str, text: str | None) -> Record:
-    """The record in a file of the registry. Raises Refused if it is none, or of something else."""
+    """The record in a file of the registry.
+
+    Raises Refused if it is none, or of something else, and NewerFormat for one that only a newer
+    version of the library can read.
+    """
     kind = _KINDS.get(path.partition("/")[0])
     if kind is None or text is None:
         raise Refused(f"The registry holds {path}, which no command writes; look at its log.")
     value = parse_yaml(text, f"registry:{path}")
+    _refuse_other_formats(value.setdefault("format", None), path)
     known = {field.name for field in fields(kind)}
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(value) <= known:
@@ -116,3 +140,19 @@ def parse_record(path: str, text: str | None) -> Record:
     if path_of(record) != path:
         raise Refused(f"registry:{path} is the record of something else; it was edited.")
     return record
+
+
+def _refuse_other_formats(number: Any, path: str) -> None:
+    if number is None or (type(number) is int and 1 <= number <= FORMAT):
+        return
+    if type(number) is not int or number < 1:
+        raise Refused(f"registry:{path} has the format {number!r}, which is none; it was edited.")
+    from importlib.metadata import version
+
+    ours = version("gatewright")
+    raise NewerFormat(
+        f"registry:{path} is a record of format {number}, and gatewright {ours}, which is "
+        f"installed here, reads formats up to {FORMAT}. Nothing is decided without it. Update "
+        "gatewright to the version that the project's default branch pins: `git pull`, then "
+        "`uv sync`."
+    )

@@ -7,13 +7,12 @@ next promotion, so that a record which somebody slipped in by hand is found.
 
 from __future__ import annotations
 
-from typing import Any
-
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.github_answers import Approval, Pull, Repository, Run
 from gatewright.registry.git_registry import BRANCH, Registry
 from gatewright.registry.records import EnvironmentRecord
+from gatewright.release.rules import BY_PULL_REQUEST
 
-BY_PULL_REQUEST = "pull request"
 PROMOTIONS = ("promote.yml", "release.yml")  # the workflows that promote
 ROLLBACKS = ("rollback.yml", "settle.yml", *PROMOTIONS)  # the last three after a failed smoke check
 Events = list[tuple[str, EnvironmentRecord]]
@@ -24,10 +23,10 @@ def approver(github: GitHub, run: str, environment: str) -> str | None:
 
     https://docs.github.com/en/rest/actions/workflow-runs#get-the-review-history-for-a-workflow-run
     """
-    for approval in github.get(f"actions/runs/{run}/approvals"):
-        names = {place["name"] for place in approval["environments"]}
-        if approval["state"] == "approved" and environment in names:
-            return str(approval["user"]["login"])
+    for approval in github.get(f"actions/runs/{run}/approvals", list[Approval]):
+        names = {place.name for place in approval.environments}
+        if approval.state == "approved" and environment in names:
+            return approval.user.login
     return None
 
 
@@ -36,16 +35,16 @@ def merger(github: GitHub, commit: str, asker: str) -> str | None:
 
     None if there is none, or if the same person asked for the promotion.
     """
-    for pull in github.every(f"commits/{commit}/pulls"):
-        whole: dict[str, Any] = github.get(f"pulls/{pull['number']}")
-        if whole["merged"] and whole["base"]["ref"] == BRANCH:
-            who = str((whole["merged_by"] or {}).get("login", ""))
+    for listed in github.every(f"commits/{commit}/pulls", Pull):
+        pull = github.get(f"pulls/{listed.number}", Pull)
+        if pull.merged and pull.base.ref == BRANCH:
+            who = pull.merged_by.login if pull.merged_by else ""
             return who if who and who != asker else None
     return None
 
 
-def doubt(github: GitHub, registry: Registry, environment: str) -> str | None:
-    """Why what is live in the environment is not known to have been approved, if so.
+def why_unapproved(github: GitHub, registry: Registry, environment: str) -> str | None:
+    """Why what is live in the environment is not known to have been approved; None if it is.
 
     After a rollback, the promotion that first let its version in is looked up as well.
     """
@@ -54,22 +53,22 @@ def doubt(github: GitHub, registry: Registry, environment: str) -> str | None:
         return None
     commit, live = events[-1]
     if live.action == "promote":
-        return _doubt_promotion(github, events, commit, live)
-    return _doubt_run(github, events, live, ROLLBACKS) or _doubt_way_back(github, events, live)
+        return _why_not_promoted(github, events, commit, live)
+    return _why_not_run(github, events, live, ROLLBACKS) or _why_no_way_back(github, events, live)
 
 
-def _doubt_way_back(github: GitHub, events: Events, live: EnvironmentRecord) -> str | None:
+def _why_no_way_back(github: GitHub, events: Events, live: EnvironmentRecord) -> str | None:
     for commit, event in reversed(events):
         if (event.version, event.action) == (live.version, "promote"):
-            why = _doubt_promotion(github, events, commit, event)
+            why = _why_not_promoted(github, events, commit, event)
             return why and f"of the promotion that it goes back to: {why}"
     return "it was never promoted there, so there is no way back to it"
 
 
-def _doubt_promotion(
+def _why_not_promoted(
     github: GitHub, events: Events, commit: str, event: EnvironmentRecord
 ) -> str | None:
-    if why := _doubt_run(github, events, event, PROMOTIONS):
+    if why := _why_not_run(github, events, event, PROMOTIONS):
         return why
     if event.approved_by == BY_PULL_REQUEST:
         if merger(github, commit, event.by) is None:
@@ -84,19 +83,20 @@ def _doubt_promotion(
     return None
 
 
-def _doubt_run(
+def _why_not_run(
     github: GitHub, events: Events, event: EnvironmentRecord, workflows: tuple[str, ...]
 ) -> str | None:
     """Whether a run of this repository, of such a workflow, made this record and no other."""
     if not (number := _number(github, event)):
         return "its record names no run of this repository"
-    if (run := github.find(f"actions/runs/{number}")) is None:
+    if (run := github.find(f"actions/runs/{number}", Run)) is None:
         return f"its record names the run {number}, which GitHub does not know"
-    workflow = str(run["path"]).partition("@")[0].removeprefix(".github/workflows/")
+    workflow = run.path.partition("@")[0].removeprefix(".github/workflows/")
     if workflow not in workflows:
         return f"its run {number} is one of {workflow}, which does not {event.action}"
-    if workflow != "settle.yml" and run["head_branch"] != github.get("")["default_branch"]:
-        return f"its run {number} is of the branch {run['head_branch']}, whose code nobody reviewed"
+    default = github.get("", Repository).default_branch
+    if workflow != "settle.yml" and run.head_branch != default:
+        return f"its run {number} is of the branch {run.head_branch}, whose code nobody reviewed"
     made = [e for _, e in events if (e.run, e.action) == (event.run, event.action)]
     if len(made) > 1:
         return f"its run {number} stands in {len(made)} records, and was let in for one"

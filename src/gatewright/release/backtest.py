@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,15 +11,16 @@ from typing import Any
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
-from gatewright.gate import policy
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
+from gatewright.gate.policy import Policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import TEST
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import fetch_champion
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
-from gatewright.release.promotion import Release
+from gatewright.release import progress
+from gatewright.release.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,20 @@ class Replayed:
     stopped: list[str]
 
 
-def replay(root: Path, environment: str, as_json: bool) -> str:
+def replay(workspace: Workspace, environment: str, as_json: bool) -> str:
     """Which of the registered versions would pass, judged by the policy at hand.
 
     Each is compared with what was live in the environment when it was registered.
     """
-    release = Release(root)
-    rules = policy.read_policy(root, environment)
-    with release.git.alone():
-        registry = release.fetched()
+    rules = workspace.project.policy(environment)
+    with workspace.git.alone():
+        registry = workspace.registry()
         if not registry.versions:
             raise Refused("No version is registered, so there is no history to replay.")
         rows = []
         for number, version in enumerate(registry.versions, 1):
-            print(f"[{number}/{len(registry.versions)}] {version}", file=sys.stderr, flush=True)
-            rows.append(_replayed(release, registry, rules, registry.version(version)))
+            progress.step(f"{number}/{len(registry.versions)} {version}")
+            rows.append(_replayed(workspace, registry, rules, registry.version(version)))
     if as_json:
         return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
     lines = []
@@ -61,20 +60,19 @@ def replay(root: Path, environment: str, as_json: bool) -> str:
 
 
 def _replayed(
-    release: Release, registry: Registry, rules: policy.Policy, record: VersionRecord
+    workspace: Workspace, registry: Registry, rules: Policy, record: VersionRecord
 ) -> Replayed:
+    first = workspace.project.environments[0]
     before = _live_before(registry, record, rules.environment)
     with tempfile.TemporaryDirectory() as name:
         folder, other = Path(name) / "candidate", Path(name) / "champion"
-        release.storage.fetch(record.stored, release.order[0], folder)
+        workspace.storage.fetch(record.stored, first, folder)
         champion = None
         if before is not None:
             earlier = registry.version(before)
-            champion = fetch_champion(
-                release.git, release.storage, earlier, release.order[0], other
-            )
+            champion = fetch_champion(workspace.git, workspace.storage, earlier, first, other)
         known = other / TEST if champion else None
-        source = Source.at(release.git, record.commit)
+        source = Source.at(workspace.git, record.commit)
         verdict = judge(rules, gather(rules, folder, source, champion, known))
     stopped = [*verdict.lines("refuse"), *verdict.lines("unsure")]
     return Replayed(record.version, before, verdict.decision, stopped)
@@ -92,17 +90,16 @@ def _live_before(registry: Registry, record: VersionRecord, environment: str) ->
     return live
 
 
-def propose(root: Path, environment: str, as_json: bool) -> str:
+def propose(workspace: Workspace, environment: str, as_json: bool) -> str:
     """Thresholds that follow from the champion's own intervals, to paste into gates.yaml.
 
     A bound is where its interval ends, on the side on which it is bad. A margin is the smallest
     difference from the version before it (else from the baseline) that the test rows would show:
     less would often leave "cannot tell", more would let through what could have been seen.
     """
-    release = Release(root)
-    rules = policy.read_policy(root, environment)
-    with release.git.alone(), tempfile.TemporaryDirectory() as name:
-        registry = release.fetched()
+    rules = workspace.project.policy(environment)
+    with workspace.git.alone(), tempfile.TemporaryDirectory() as name:
+        registry = workspace.registry()
         live = registry.live(environment)
         if live is None:
             raise Refused(
@@ -111,13 +108,13 @@ def propose(root: Path, environment: str, as_json: bool) -> str:
             )
         record = registry.version(live.version)
         folder = Path(name)
-        release.storage.fetch(record.stored, environment, folder)
-        source = Source.at(release.git, record.commit)
+        workspace.storage.fetch(record.stored, environment, folder)
+        source = Source.at(workspace.git, record.commit)
         before, champion = _live_before(registry, record, environment), None
         if before is not None:
             earlier = registry.version(before)
             champion = fetch_champion(
-                release.git, release.storage, earlier, environment, folder / "before"
+                workspace.git, workspace.storage, earlier, environment, folder / "before"
             )
         measured = gather(rules, folder, source, champion, None).measured.need()
     checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
@@ -127,7 +124,7 @@ def propose(root: Path, environment: str, as_json: bool) -> str:
     return rows + to_yaml({"checks": checks})
 
 
-def _asked(rules: policy.Policy, check: str) -> list[str]:
+def _asked(rules: Policy, check: str) -> list[str]:
     return list(getattr(rules.settings[check], "metrics", {}))
 
 

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from gatewright.adapters.git import REMOTE, Git
 from gatewright.errors import Refused
-from gatewright.release.promotion import Release
+from gatewright.release.rollback import roll_back
+from gatewright.release.smoke_test import smoke
+from gatewright.release.workspace import Workspace
 
 CONFIG = Path(".dvc/config.local")  # how this machine signs in to the storage
 T = TypeVar("T")
@@ -57,12 +59,12 @@ def drill(root: Path, environment: str) -> Drill:
         timed("clone", lambda: _clone(git, address, scratch, clone))
         if (root / CONFIG).exists():
             shutil.copy(root / CONFIG, clone / CONFIG)
-        release = Release(clone)
-        live = release.fetched().live(environment)
+        workspace = Workspace(clone)
+        live = workspace.registry().live(environment)
         if live is None:
             raise Refused(f"Nothing is live in {environment}, so there is nothing to rehearse.")
-        back = timed("roll back", lambda: release.roll_back(environment, None, "a drill"))
-        timed("smoke check", lambda: release.smoke(environment, False))
+        back = timed("roll back", lambda: roll_back(workspace, environment, None, "a drill"))
+        timed("smoke check", lambda: smoke(workspace, environment, False))
     return Drill(environment, live.version, back.version, seconds)
 
 

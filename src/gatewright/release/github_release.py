@@ -11,6 +11,14 @@ from typing import Any
 
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.github_answers import (
+    Deployment,
+    DeploymentStatus,
+    Made,
+    Page,
+    Pull,
+    Release,
+)
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry.git_registry import BRANCH, Registry
@@ -24,21 +32,18 @@ LONGEST = 120_000  # characters; GitHub takes 125,000 in a release
 def propose(github: GitHub, branch: str, title: str, body: str) -> str:
     """Open the pull request of a proposal to the registry, or renew it; its address."""
     head = f"{github.owner}:{branch}"
-    opened = github.every("pulls", state="open", head=head, base=BRANCH)
+    opened = github.every("pulls", Pull, state="open", head=head, base=BRANCH)
     if opened:
-        number = opened[0]["number"]
-        return str(
-            github.send("PATCH", f"pulls/{number}", {"title": title, "body": body})["html_url"]
-        )
+        path = f"pulls/{opened[0].number}"
+        return github.make("PATCH", path, {"title": title, "body": body}, Page).html_url
     request = {"title": title, "body": body, "head": branch, "base": BRANCH}
-    return str(github.send("POST", "pulls", request)["html_url"])
+    return github.make("POST", "pulls", request, Page).html_url
 
 
 def publish(root: Path, environment: str, last: str) -> str:
     """Show on GitHub what is live in an environment; `last` is where a release ends.
 
-    Creates or updates the Release of the version and its deployment record. What it said in one
-    sentence.
+    Creates or updates the Release of the version and its deployment record. Returns one sentence.
     """
     github = GitHub.of(root)
     if github is None:
@@ -64,13 +69,13 @@ def _release(
         "body": _body(registry, record, card)[:LONGEST],
         "draft": False,
     }
-    found = github.find(f"releases/tags/{tag}")
+    found = github.find(f"releases/tags/{tag}", Release)
     if found is None:
         shown["prerelease"] = not final
-        return str(github.send("POST", "releases", shown)["html_url"])
+        return github.make("POST", "releases", shown, Page).html_url
     if final:
         shown["prerelease"] = False
-    return str(github.send("PATCH", f"releases/{found['id']}", shown)["html_url"])
+    return github.make("PATCH", f"releases/{found.id}", shown, Page).html_url
 
 
 def _body(registry: Registry, record: VersionRecord, card: str) -> str:
@@ -82,10 +87,10 @@ def _body(registry: Registry, record: VersionRecord, card: str) -> str:
     ]
     way = "\n".join(f"- {e.since}: {e.action}, {e.environment}" for e in events)
     files = "\n".join(f"{f.sha256}  {f.path}" for f in record.stored)
-    said = to_yaml({e.environment: e.evidence for e in events})
+    verdicts = to_yaml({e.environment: e.evidence for e in events})
     return (
         f"{'; '.join(record.because)}\n\n## Its way\n\n{way}\n\n"
-        f"## Verdicts\n\n```yaml\n{said}```\n\n"
+        f"## Verdicts\n\n```yaml\n{verdicts}```\n\n"
         f"## Digests (sha256)\n\n```text\n{files}\n```\n\n{card}"
     )
 
@@ -94,10 +99,12 @@ def _deploy(github: GitHub, live: EnvironmentRecord) -> None:
     """A deployment record that names the version's tag, marked as the live one."""
     ref, task = f"v{live.version}", "deploy"
     query = {"environment": live.environment, "ref": ref, "task": task}
-    same = [d for d in github.every("deployments", **query) if _since(d) == live.since]
+    listed = github.every("deployments", Deployment, **query)
+    same = [d for d in listed if _since(d) == live.since]
     if same:
-        number = same[0]["id"]
-        if any(s["state"] == "success" for s in github.every(f"deployments/{number}/statuses")):
+        number = same[0].id
+        statuses = github.every(f"deployments/{number}/statuses", DeploymentStatus)
+        if any(status.state == "success" for status in statuses):
             return
     else:
         request: dict[str, Any] = {
@@ -107,13 +114,13 @@ def _deploy(github: GitHub, live: EnvironmentRecord) -> None:
             "payload": {"since": live.since, "version": live.version},
             "description": f"{live.action}: {live.version}",
         }
-        number = github.send("POST", "deployments", request)["id"]
+        number = github.make("POST", "deployments", request, Made).id
     status: dict[str, Any] = {"state": "success", "environment": live.environment}
     if live.run:
         status["log_url"] = live.run
     github.send("POST", f"deployments/{number}/statuses", status)
 
 
-def _since(deployment: dict[str, Any]) -> str | None:
-    payload = deployment.get("payload")
+def _since(deployment: Deployment) -> str | None:
+    payload = deployment.payload
     return payload.get("since") if isinstance(payload, dict) else None

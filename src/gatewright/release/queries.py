@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gatewright.adapters.console import print_table
 from gatewright.adapters.files import read_text
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Misuse
-from gatewright.registry.event_log import Told
+from gatewright.registry.event_log import JudgedEvent
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import EnvironmentRecord, Record, RetirementRecord, VersionRecord
 
@@ -27,7 +28,7 @@ def status(root: Path, as_json: bool) -> None:
         else (name, "-", "-", "-", "-", "-")
         for name, r in live.items()
     ]
-    _table(("environment", "version", "since", "by", "before", "model"), rows)
+    print_table(rows, ("environment", "version", "since", "by", "before", "model"))
     print(f"{len(registry.versions)} versions registered.")
 
 
@@ -35,24 +36,24 @@ def history(root: Path, environment: str | None, at: str | None, as_json: bool) 
     known = _environments(root)
     if environment is not None and environment not in known:
         raise Misuse(f"There is no environment '{environment}'. There are: {', '.join(known)}.")
-    told = Registry(root).fetch().told(environment)
+    events = Registry(root).fetch().judged(environment)
     if at is not None:
-        live = live_at([t.record for t in told if t.state == "holds"], _moment(at))
+        live = live_at([e.record for e in events if e.state == "holds"], _moment(at))
         names = [environment] if environment else known
         if as_json:
             print(json.dumps({n: asdict(live[n]) if n in live else None for n in names}, indent=2))
             return
-        rows: list[tuple[Any, ...]] = [
+        rows = [
             (n, live[n].version, live[n].since, live[n].model[:12])
             if n in live
             else (n, "-", "-", "-")
             for n in names
         ]
-        _table(("environment", "version", "since", "model"), rows)
+        print_table(rows, ("environment", "version", "since", "model"))
     elif as_json:
-        print(json.dumps([_values(each) for each in told], indent=2))
+        print(json.dumps([_values(each) for each in events], indent=2))
     else:
-        _table(("when", "event", "what", "by", "why"), [_row(each) for each in told])
+        print_table([_row(each) for each in events], ("when", "event", "what", "by", "why"))
 
 
 def live_at(events: Iterable[Record | None], moment: datetime) -> dict[str, EnvironmentRecord]:
@@ -78,17 +79,18 @@ def _environments(root: Path) -> list[str]:
     return list(parse_yaml(read_text(root / "gates.yaml"), "gates.yaml").get("environments", {}))
 
 
-def _values(told: Told) -> dict[str, Any]:
-    if told.state == "holds" and told.record:
-        return {"event": _event(told.record), **asdict(told.record)}
-    event = told.event
-    return {"event": told.state, "path": event.path, "commit": event.commit, "why": told.why}
+def _values(judged: JudgedEvent) -> dict[str, Any]:
+    if judged.state == "holds" and judged.record:
+        return {"event": _event(judged.record), **asdict(judged.record)}
+    event = judged.event
+    return {"event": judged.state, "path": event.path, "commit": event.commit, "why": judged.why}
 
 
-def _row(told: Told) -> tuple[Any, ...]:
-    if told.state == "holds" and (record := told.record):
+def _row(judged: JudgedEvent) -> tuple[str, ...]:
+    if judged.state == "holds" and (record := judged.record):
         return _when(record), _event(record), _what(record), record.by, _why(record)
-    return "-", told.state, told.event.path, f"commit {told.event.commit[:12]}", told.why
+    commit = f"commit {judged.event.commit[:12]}"
+    return "-", judged.state, judged.event.path, commit, judged.why
 
 
 def _event(record: Record) -> str:
@@ -113,14 +115,3 @@ def _why(record: Record) -> str:
     if isinstance(record, RetirementRecord):
         return record.reason
     return record.reason or f"gate: {record.evidence.get('decision')}"
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    cells = [header, *[tuple(map(str, row)) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    for number, row in enumerate(cells):
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-        if number == 0:
-            print("  ".join("-" * width for width in widths))

@@ -5,19 +5,57 @@ registry and the answer is not what it was.
 """
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gatewright.adapters.model_file import load_model
-from gatewright.contract.schema import Contract
+from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.predictions import answer, read_rows, request_rows
 from gatewright.paths import MODEL, TEST
+from gatewright.registry.champion import read_source
+from gatewright.registry.records import VersionRecord
+from gatewright.release.rollback import roll_back
+from gatewright.release.workspace import Workspace
 
 ROWS = 10
 TOLERANCE = 1e-6  # processors differ in the last bits of a sum
+
+
+def smoke(workspace: Workspace, environment: str, roll_back_if_not: bool) -> str:
+    """Try what is live on its golden rows; if it fails, go back where that was asked for.
+
+    What was found, in one sentence. Raises Refused if it fails, whether it went back or not.
+    """
+    workspace.project.known(environment)
+    with workspace.git.alone():
+        registry = workspace.registry()
+        live = registry.live(environment)
+        if live is None:
+            raise Refused(f"Nothing is live in {environment}, so nothing can be tried.")
+        try:
+            return _smoke(workspace, registry.version(live.version), environment)
+        except Refused as error:
+            why = str(error)
+    failed = f"{live.version} in {environment} fails its smoke check: {why}."
+    if not roll_back_if_not:
+        raise Refused(f"{failed} Go back with `mlops rollback {environment}`.")
+    try:
+        back = roll_back(workspace, environment, None, f"smoke check: {why}"[:300])
+    except Refused as no_way:
+        raise Refused(f"{failed} AND THE ROLLBACK FAILED: {no_way}") from None
+    raise Refused(f"{failed} Rolled back: {back.message}")
+
+
+def _smoke(workspace: Workspace, record: VersionRecord, environment: str) -> str:
+    contract = parse_contract(read_source(workspace.git, record).contract)
+    with tempfile.TemporaryDirectory() as name:
+        workspace.storage.fetch(record.stored, environment, Path(name))
+        count = check_golden(Path(name), record.golden, contract)
+    return f"{record.version} in {environment} answers {count} golden rows as registered."
 
 
 def golden(root: Path, contract: Contract) -> list[dict[str, Any]]:
@@ -25,8 +63,8 @@ def golden(root: Path, contract: Contract) -> list[dict[str, Any]]:
     rows = read_rows(root / TEST, contract)
     rows = rows.iloc[:: max(1, len(rows) // ROWS)].head(ROWS)[contract.features]
     requests = json.loads(rows.to_json(orient="records", date_format="iso"))
-    told = _answers(root, requests, contract)
-    return [{"request": request, **said} for request, said in zip(requests, told, strict=True)]
+    answers = _answers(root, requests, contract)
+    return [{"request": r, **found} for r, found in zip(requests, answers, strict=True)]
 
 
 def check_golden(folder: Path, pairs: list[dict[str, Any]], contract: Contract) -> int:
@@ -36,16 +74,16 @@ def check_golden(folder: Path, pairs: list[dict[str, Any]], contract: Contract) 
     """
     if not pairs:
         raise Refused("The version's record holds no golden rows, so nothing can be tried.")
-    told = _answers(folder, [pair["request"] for pair in pairs], contract)
-    for number, (pair, said) in enumerate(zip(pairs, told, strict=True), 1):
-        if not np.allclose(said["answer"], pair["answer"], rtol=TOLERANCE, atol=TOLERANCE):
+    answers = _answers(folder, [pair["request"] for pair in pairs], contract)
+    for number, (pair, found) in enumerate(zip(pairs, answers, strict=True), 1):
+        if not np.allclose(found["answer"], pair["answer"], rtol=TOLERANCE, atol=TOLERANCE):
             raise Refused(
-                f"golden row {number} is answered with {said['answer']}, where the version was "
+                f"golden row {number} is answered with {found['answer']}, where the version was "
                 f"registered with {pair['answer']}"
             )
-        if said.get("recommends") != pair.get("recommends"):
+        if found.get("recommends") != pair.get("recommends"):
             raise Refused(
-                f"golden row {number} is recommended {said.get('recommends')}, where the version "
+                f"golden row {number} is recommended {found.get('recommends')}, where the version "
                 f"was registered with {pair.get('recommends')}"
             )
     return len(pairs)
@@ -56,9 +94,9 @@ def _answers(
 ) -> list[dict[str, Any]]:
     """For each request the score (or scores, a class each) and the class that is recommended."""
     rows = request_rows(requests, contract)
-    said = answer(load_model(folder / MODEL), rows, contract, "model")
-    told = [{"answer": score} for score in said.scores.round(9).tolist()]
+    answers = answer(load_model(folder / MODEL), rows, contract, "model")
+    pairs = [{"answer": score} for score in answers.scores.round(9).tolist()]
     if contract.classes:
-        for pair, label in zip(told, said.labels.tolist(), strict=True):
+        for pair, label in zip(pairs, answers.labels.tolist(), strict=True):
             pair["recommends"] = contract.classes[label]
-    return told
+    return pairs

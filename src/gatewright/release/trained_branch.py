@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gatewright.adapters.git import REMOTE, Git
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.github_answers import Repository
 from gatewright.errors import Refused
 
 WHAT = ("dvc.lock", "reports")
@@ -17,18 +18,18 @@ def deliver(root: Path) -> str:
     """
     git, github = Git(root), GitHub.of(root)
     branch = git("branch", "--show-current")
-    default = github.get("")["default_branch"] if github else "main"
+    default = github.get("", Repository).default_branch if github else "main"
     if not branch or branch == default:
         raise Refused(f"A model is not delivered to {branch or 'no branch'}: train a branch.")
     git("add", "--all", "--", *WHAT)
     if git.ok("diff", "--cached", "--quiet"):
-        said = f"{branch} has what was trained already."
+        sentence = f"{branch} has what was trained already."
     else:
         git("commit", "--quiet", "--no-verify", "-m", "Train on GitHub")
         git("push", "--quiet", REMOTE, f"HEAD:refs/heads/{branch}")
-        said = f"dvc.lock and reports are committed to {branch}."
+        sentence = f"dvc.lock and reports are committed to {branch}."
     if github is None:
-        return said
+        return sentence
     for workflow in CHECKS:
         github.send("POST", f"actions/workflows/{workflow}/dispatches", {"ref": branch})
-    return f"{said} Its checks are started."
+    return f"{sentence} Its checks are started."

@@ -15,10 +15,21 @@ from typing import Any
 from gatewright.adapters.deploy_key import KEY, make_key
 from gatewright.adapters.files import read_text, write_whole
 from gatewright.adapters.github import Forbidden, GitHub
+from gatewright.adapters.github_answers import (
+    Account,
+    BranchPattern,
+    DeployKey,
+    Environment,
+    ListedRuleset,
+    Made,
+    Named,
+    PublicKey,
+    Team,
+)
 from gatewright.adapters.signing import KEY as SIGNING
 from gatewright.adapters.signing import SIGNERS, make_signing_key, signers
 from gatewright.errors import Refused, Undecided
-from gatewright.repo_settings import desired as wanted
+from gatewright.repo_settings import desired
 
 KEY_TITLE = "mlops registry"
 _ACTIONS = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
@@ -29,7 +40,7 @@ class Step:
     """One thing to change: what is told of it, and how it is done."""
 
     words: str
-    do: Callable[[], Any]
+    do: Callable[[], str | None]  # what was done instead, if it was not all
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,7 @@ def apply(steps: list[Step]) -> Result:
     done, failed = [], []
     for step in steps:
         try:
-            said = step.do()
-            done.append(said if isinstance(said, str) else step.words)
+            done.append(step.do() or step.words)
         except Undecided:
             raise
         except Refused as error:
@@ -65,7 +75,7 @@ def apply(steps: list[Step]) -> Result:
 
 def _workflow_permissions(github: GitHub) -> list[Step]:
     path = "actions/permissions/workflow"
-    if github.get(path) == _ACTIONS:
+    if github.get(path, dict[str, Any]) == _ACTIONS:
         return []
     words = "workflows get a read-only token, and may open the pull request of a promotion"
     return [Step(words, lambda: github.send("PUT", path, _ACTIONS))]
@@ -73,15 +83,15 @@ def _workflow_permissions(github: GitHub) -> list[Step]:
 
 def _rulesets(root: Path, github: GitHub) -> list[Step]:
     try:
-        there = {item["name"]: item["id"] for item in github.every("rulesets")}
+        there = {item.name: item.id for item in github.every("rulesets", ListedRuleset)}
     except Forbidden as error:
         return [Step("rulesets", _fail(error))]
     steps = []
-    for name, ruleset in wanted.rulesets(root).items():
+    for name, ruleset in desired.rulesets(root).items():
         number = there.get(name)
         if number is None:
             steps.append(Step(f"make ruleset {name}", _send(github, "POST", "rulesets", ruleset)))
-        elif not _holds(github.get(f"rulesets/{number}"), ruleset):
+        elif not _holds(github.get(f"rulesets/{number}", dict[str, Any]), ruleset):
             send = _send(github, "PUT", f"rulesets/{number}", ruleset)
             steps.append(Step(f"change ruleset {name}", send))
     return steps
@@ -89,15 +99,15 @@ def _rulesets(root: Path, github: GitHub) -> list[Step]:
 
 def _environments(root: Path, github: GitHub) -> list[Step]:
     steps = []
-    for environment in wanted.environments(root):
-        names, problem = wanted.reviewers(root, environment), None
+    for environment in desired.environments(root):
+        names, problem = desired.reviewers(root, environment), None
         try:
             reviewers = [_who(github, name) for name in names]
         except Undecided:
             raise
         except Refused as error:
             reviewers, problem = [], str(error)
-        there = github.find(f"environments/{environment.name}")
+        there = github.find(f"environments/{environment.name}", Environment)
         by = f", approved by {', '.join(names)}" if reviewers else ""
         words = f"environment {environment.name}: from {', '.join(environment.branches)}{by}"
         if there is None or not _protected(there, environment, reviewers):
@@ -109,7 +119,7 @@ def _environments(root: Path, github: GitHub) -> list[Step]:
 
 
 def _put(
-    github: GitHub, environment: wanted.Environment, reviewers: list[dict[str, Any]]
+    github: GitHub, environment: desired.Environment, reviewers: list[dict[str, Any]]
 ) -> Callable[[], str | None]:
     path = f"environments/{environment.name}"
     body = {
@@ -138,12 +148,13 @@ def _put(
 
 
 def _branches(
-    github: GitHub, environment: wanted.Environment, there: dict[str, Any] | None
+    github: GitHub, environment: desired.Environment, there: Environment | None
 ) -> list[Step]:
     path = f"environments/{environment.name}/deployment-branch-policies"
-    custom = ((there or {}).get("deployment_branch_policy") or {}).get("custom_branch_policies")
-    have = github.every(path, "branch_policies") if custom else []
-    names = {item["name"] for item in have}
+    have: list[BranchPattern] = []
+    if there and there.chooses_branches:
+        have = github.every(path, BranchPattern, "branch_policies")
+    names = {item.name for item in have}
     steps = [
         Step(
             f"environment {environment.name}: let jobs from {name} in",
@@ -154,18 +165,18 @@ def _branches(
     ]
     return steps + [
         Step(
-            f"environment {environment.name}: let no jobs from {item['name']} in",
-            _send(github, "DELETE", f"{path}/{item['id']}"),
+            f"environment {environment.name}: let no jobs from {item.name} in",
+            _send(github, "DELETE", f"{path}/{item.id}"),
         )
         for item in have
-        if item["name"] not in environment.branches
+        if item.name not in environment.branches
     ]
 
 
 def _key(root: Path, github: GitHub) -> list[Step]:
     """A deploy key that may write, whose private half is a secret of every environment."""
-    names = [environment.name for environment in wanted.environments(root)]
-    keys = [key for key in github.every("keys") if key["title"] == KEY_TITLE]
+    names = [environment.name for environment in desired.environments(root)]
+    keys = [key for key in github.every("keys", DeployKey) if key.title == KEY_TITLE]
     lacking = [name for name in names if not _has_secret(github, name)]
     if len(keys) == 1 and not lacking:
         return []
@@ -173,25 +184,25 @@ def _key(root: Path, github: GitHub) -> list[Step]:
     def renew() -> None:
         private, public = make_key(f"{KEY_TITLE} of {github.slug}")
         request = {"title": KEY_TITLE, "key": public, "read_only": False}
-        made = github.send("POST", "keys", request)
+        made = github.make("POST", "keys", request, Made)
         for name in names:
             try:
                 put_secret(github, name, KEY, private)
             except Refused:
                 if name == names[0]:  # nobody holds it, so it is taken back
                     with suppress(Refused):
-                        github.send("DELETE", f"keys/{made['id']}")
+                        github.send("DELETE", f"keys/{made.id}")
                 raise
         for old in keys:
-            if old["id"] != made["id"]:
-                github.send("DELETE", f"keys/{old['id']}")
+            if old.id != made.id:
+                github.send("DELETE", f"keys/{old.id}")
 
     return [Step(f"a new deploy key, as secret {KEY} of {', '.join(names)}", renew)]
 
 
 def _signing(root: Path, github: GitHub) -> list[Step]:
     """A key that signs versions: a secret of the first environment, where they are registered."""
-    first = wanted.environments(root)[0].name
+    first = desired.environments(root)[0].name
     if signers(root) and _has_secret(github, first, SIGNING):
         return []
 
@@ -208,21 +219,22 @@ def _signing(root: Path, github: GitHub) -> list[Step]:
 
 def _has_secret(github: GitHub, environment: str, name: str = KEY) -> bool:
     path = f"environments/{environment}/secrets"
-    if github.find(f"environments/{environment}") is None:
+    if github.find(f"environments/{environment}", Environment) is None:
         return False
-    return any(secret["name"] == name for secret in github.every(path, "secrets"))
+    return any(secret.name == name for secret in github.every(path, Named, "secrets"))
 
 
 def put_secret(github: GitHub, environment: str, name: str, value: str) -> None:
     """Store a secret of an environment, sealed for GitHub (libsodium's sealed box)."""
     from nacl.encoding import Base64Encoder
-    from nacl.public import PublicKey, SealedBox
+    from nacl.public import PublicKey as SealingKey
+    from nacl.public import SealedBox
 
     path = f"environments/{environment}/secrets"
-    key = github.get(f"{path}/public-key")
-    box = SealedBox(PublicKey(key["key"].encode(), Base64Encoder))
+    key = github.get(f"{path}/public-key", PublicKey)
+    box = SealedBox(SealingKey(key.key.encode(), Base64Encoder))
     sealed = box.encrypt(value.encode(), Base64Encoder).decode()
-    body = {"encrypted_value": sealed, "key_id": key["key_id"]}
+    body = {"encrypted_value": sealed, "key_id": key.key_id}
     github.send("PUT", f"{path}/{name}", body)
 
 
@@ -230,42 +242,40 @@ def _who(github: GitHub, name: str) -> dict[str, Any]:
     """A reviewer as the API names it. An organisation cannot review: name a team of it."""
     login, _, team = name.removeprefix("@").partition("/")
     if team:
-        return {"type": "Team", "id": github.get(f"/orgs/{login}/teams/{team}")["id"]}
-    user = github.get(f"/users/{login}")
-    if user["type"] != "User":
+        return {"type": "Team", "id": github.get(f"/orgs/{login}/teams/{team}", Team).id}
+    user = github.get(f"/users/{login}", Account)
+    if user.type != "User":
         raise Refused(
             f"{name} is an organisation and cannot approve a promotion. Name people (@login) or a "
             "team (@org/team) as the owners of /gates.yaml in .github/CODEOWNERS."
         )
-    return {"type": "User", "id": user["id"]}
+    return {"type": "User", "id": user.id}
 
 
 def _protected(
-    there: dict[str, Any], environment: wanted.Environment, reviewers: list[dict[str, Any]]
+    there: Environment, environment: desired.Environment, reviewers: list[dict[str, Any]]
 ) -> bool:
-    rules = {rule["type"]: rule for rule in there.get("protection_rules") or ()}
-    rule = rules.get("required_reviewers", {})
-    have = sorted((item["type"], item["reviewer"]["id"]) for item in rule.get("reviewers", ()))
-    custom = (there.get("deployment_branch_policy") or {}).get("custom_branch_policies")
+    rule = there.reviewers
+    have = sorted((item.type, item.reviewer.id) for item in (rule.reviewers if rule else ()))
     return (
-        bool(custom)
+        there.chooses_branches
         and have == sorted((item["type"], item["id"]) for item in reviewers)
-        and bool(rule.get("prevent_self_review"))
+        and (rule is not None and rule.prevent_self_review)
         == (environment.prevent_self_review and bool(reviewers))
     )
 
 
-def _holds(there: Any, wanted: Any) -> bool:
-    """Whether what is there says all that is wanted; GitHub adds defaults of its own."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(_holds(there.get(k), v) for k, v in wanted.items())
-    if isinstance(wanted, list):
+def _holds(actual: Any, target: Any) -> bool:
+    """Whether what is there says all that it should; GitHub adds defaults of its own."""
+    if isinstance(target, dict):
+        return isinstance(actual, dict) and all(_holds(actual.get(k), v) for k, v in target.items())
+    if isinstance(target, list):
         return (
-            isinstance(there, list)
-            and len(there) == len(wanted)
-            and all(any(_holds(item, need) for item in there) for need in wanted)
+            isinstance(actual, list)
+            and len(actual) == len(target)
+            and all(any(_holds(item, need) for item in actual) for need in target)
         )
-    return bool(there == wanted)
+    return bool(actual == target)
 
 
 def _send(github: GitHub, method: str, path: str, body: Any = None) -> Callable[[], None]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from gatewright.adapters.git import Git
 from gatewright.errors import Undecided
+from gatewright.run_context import current
 from gatewright.security.waivers import Found, Tool
 
 TIMEOUT = 900  # seconds for any scanner
@@ -144,8 +145,9 @@ def workflows(root: Path) -> list[Found]:
 
     Its audits that ask GitHub need a token; in a workflow they must not be left out.
     """
-    offline = not (os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN"))
-    if offline and os.environ.get("GITHUB_ACTIONS") and not os.environ.get("ZIZMOR_OFFLINE"):
+    run = current()
+    offline = not (run.own_token or run.token)
+    if offline and run.on_github and not os.environ.get("ZIZMOR_OFFLINE"):
         raise _not("zizmor", "it has no token, so audits that ask GitHub would be left out")
     out = _run(root, "zizmor", "zizmor", "--persona", "auditor", "--strict-collection",
                "--no-progress", "--no-exit-codes", "--format", "json",

@@ -1,0 +1,76 @@
+"""Storage and pipeline: setup, run, push, move-storage, and the stages themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gatewright.cli.parser import Arguments, Parser
+
+
+def add_to(parser: Parser) -> None:
+    parser.command("setup", _storage, "get this clone ready: storage, data, hooks")
+    run = parser.command("run", _run, "run the pipeline: check, split, train, evaluate, card")
+    run.add_argument("stage", nargs="*", help="only up to this stage")
+    new = parser.command(
+        "ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival"
+    )
+    new.add_argument("file", nargs="+", type=Path, help="a Parquet file that keeps the contract")
+    parser.command("push", _storage, "store data and models, so that other clones have them")
+    move = parser.command("move-storage", _storage, "move data and models to another DVC remote")
+    move.add_argument("url", help="s3://bucket/path, gs://, azure://, ssh:// or a folder")
+    own = parser.command("stage", _own_stage, "pipeline: run a module of src/")
+    own.add_argument("module", help="as it is imported, like package.train")
+    parser.command("check", _stage, "pipeline: does the raw data keep the contract?")
+    parser.command("evaluate", _stage, "pipeline: score the test rows")
+    parser.command("card", _stage, "pipeline: write the model card")
+    seal = parser.command("seal", _seal, "pipeline: make skops files byte-stable")
+    seal.add_argument("path", nargs="+", type=Path)
+
+
+def _storage(arguments: Arguments) -> None:
+    from gatewright.adapters.dvc import Storage
+    from gatewright.project import Project
+
+    storage = Storage(arguments.root)
+    with storage.git.alone():
+        if arguments.command == "setup":
+            storage.set_up()
+        elif arguments.command == "push":
+            storage.push()
+        else:
+            storage.move(arguments.url, Project(arguments.root).environments)
+
+
+def _run(arguments: Arguments) -> None:
+    from gatewright.adapters.dvc import reproduce
+
+    reproduce(arguments.root, *arguments.stage)
+
+
+def _ingest(arguments: Arguments) -> None:
+    from gatewright.pipeline.ingest import ingest
+
+    print(ingest(arguments.root, [arguments.called_from / file for file in arguments.file]))
+
+
+def _stage(arguments: Arguments) -> None:
+    from importlib import import_module
+
+    modules = {"check": "data_check", "evaluate": "evaluate", "card": "model_card"}
+    module = import_module(f"gatewright.pipeline.{modules[arguments.command]}")
+    getattr(module, arguments.command)(arguments.root)
+
+
+def _own_stage(arguments: Arguments) -> None:
+    import runpy
+
+    sys.path[0] = str(arguments.root / "src")  # where this command lies has nothing to import
+    runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
+
+
+def _seal(arguments: Arguments) -> None:
+    from gatewright.adapters.model_file import seal
+
+    for path in arguments.path:
+        seal(path)

@@ -1,0 +1,155 @@
+"""Versions on their way: register, promote, rollback, drill, smoke, retire, publish, deliver."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from gatewright.cli.parser import Arguments, Parser
+from gatewright.run_context import RunContext, current
+
+if TYPE_CHECKING:
+    from gatewright.release.workspace import Outcome
+
+
+def add_to(parser: Parser) -> None:
+    register = parser.command(
+        "register", _register, "make the committed model a version", reads=True
+    )
+    register.add_argument("--build", action="store_true", help="get or build its outputs first")
+    promote = parser.command("promote", _promote, "let a version into an environment", reads=True)
+    promote.add_argument("version")
+    promote.add_argument("--to", required=True, metavar="ENV")
+    promote.add_argument(
+        "--propose", action="store_true", help="open a pull request where nobody approved"
+    )
+    rollback = parser.command("rollback", _rollback, "bring back the version before", reads=True)
+    rollback.add_argument("env")
+    rollback.add_argument("--to", metavar="VERSION", help="an earlier one than the last")
+    rollback.add_argument("--reason")
+    drill = parser.command(
+        "drill", _drill, "rehearse a rollback in a scratch clone, and time it", reads=True
+    )
+    drill.add_argument("env", nargs="?", help="default: the last environment")
+    smoke = parser.command(
+        "smoke", _smoke, "does what is live answer as it did when it was registered?"
+    )
+    smoke.add_argument("env")
+    smoke.add_argument("--roll-back", action="store_true", help="go back if it does not")
+    retire = parser.command(
+        "retire", _retire, "say that a version may not be promoted any more", reads=True
+    )
+    retire.add_argument("version")
+    retire.add_argument("--reason", required=True)
+    publish = parser.command(
+        "publish", _publish, "show on GitHub what is live: release, deployment"
+    )
+    publish.add_argument("env")
+    parser.command(
+        "deliver", _deliver, "commit what was trained to its branch and start the checks"
+    )
+
+
+def _register(arguments: Arguments) -> int:
+    from gatewright.release.register import register
+    from gatewright.release.workspace import Kind, Workspace
+
+    run = current()
+    outcome = register(Workspace(arguments.root), arguments.build)
+    # A version is released by the run that registered it; a run that is tried again goes on.
+    goes_on = outcome.kind is Kind.REGISTERED_BEFORE and run.attempt > 1
+    released = outcome.kind is Kind.REGISTERED or goes_on
+    _tell_workflow(run, f"version={outcome.version if released else ''}")
+    return _answer(outcome, arguments.json)
+
+
+def _promote(arguments: Arguments) -> int:
+    from gatewright.release.promote import promote
+    from gatewright.release.workspace import Kind, Workspace
+
+    workspace = Workspace(arguments.root)
+    outcome = promote(workspace, arguments.version, arguments.to, arguments.propose)
+    live = outcome.kind in (Kind.PROMOTED, Kind.LIVE_BEFORE)
+    _tell_workflow(current(), f"live={str(live).lower()}")
+    return _answer(outcome, arguments.json)
+
+
+def _rollback(arguments: Arguments) -> int:
+    from gatewright.release.rollback import roll_back
+    from gatewright.release.workspace import Workspace
+
+    workspace = Workspace(arguments.root)
+    outcome = roll_back(workspace, arguments.env, arguments.to or None, arguments.reason)
+    return _answer(outcome, arguments.json)
+
+
+def _retire(arguments: Arguments) -> int:
+    from gatewright.release.retire import retire
+    from gatewright.release.workspace import Workspace
+
+    outcome = retire(Workspace(arguments.root), arguments.version, arguments.reason)
+    return _answer(outcome, arguments.json)
+
+
+def _answer(outcome: Outcome, as_json: bool) -> int:
+    from gatewright.gate import report
+
+    verdict = outcome.verdict
+    if as_json:
+        answer = {
+            "version": outcome.version,
+            "kind": outcome.kind,
+            "changed": outcome.changed,
+            "message": outcome.message,
+            "verdict": json.loads(report.to_json(verdict)) if verdict else None,
+        }
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        if verdict and verdict.status:
+            report.show(verdict)
+        print(outcome.message)
+    return verdict.status if verdict else 0
+
+
+def _tell_workflow(run: RunContext, output: str) -> None:
+    """Set an output of the workflow's step, for the next job."""
+    if run.output:
+        with run.output.open("a", encoding="utf-8") as file:
+            file.write(f"{output}\n")
+
+
+def _smoke(arguments: Arguments) -> None:
+    from gatewright.release.smoke_test import smoke
+    from gatewright.release.workspace import Workspace
+
+    print(smoke(Workspace(arguments.root), arguments.env, arguments.roll_back))
+
+
+def _drill(arguments: Arguments) -> None:
+    from dataclasses import asdict
+
+    from gatewright.adapters.console import print_table
+    from gatewright.project import Project
+    from gatewright.release.drill import drill
+
+    environment = arguments.env or Project(arguments.root).environments[-1]
+    done = drill(arguments.root, environment)
+    if arguments.json:
+        print(json.dumps(asdict(done), indent=2))
+        return
+    print_table([(step, f"{taken:5.1f} s") for step, taken in done.seconds.items()])
+    print(done.sentence)
+
+
+def _publish(arguments: Arguments) -> None:
+    from gatewright.project import Project
+    from gatewright.release.github_release import publish
+
+    last = Project(arguments.root).environments[-1]
+    print(publish(arguments.root, arguments.env, last))
+
+
+def _deliver(arguments: Arguments) -> None:
+    from gatewright.release.trained_branch import deliver
+
+    print(deliver(arguments.root))

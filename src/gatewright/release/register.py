@@ -1,0 +1,114 @@
+"""The committed model becomes a version, if the first environment would have it.
+
+It happens whole or not at all: the last step is one push to the branch registry. Whatever stops
+the command before that leaves the old state, and running it again completes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gatewright.adapters.dvc import describe, read_pipeline, reproduce
+from gatewright.adapters.files import text_digest
+from gatewright.adapters.signing import sign
+from gatewright.contract.schema import parse_contract
+from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.pipeline.changes import lock_at
+from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.pipeline.lock_verification import unlisted_code
+from gatewright.pipeline.source import Source
+from gatewright.registry.git_registry import Registry
+from gatewright.registry.records import VersionRecord
+from gatewright.release import progress, rules
+from gatewright.release.semver import next_version
+from gatewright.release.smoke_test import golden
+from gatewright.release.workspace import Kind, Outcome, Workspace
+
+VERSION_FILES = (MODEL, BASELINE, TRAIN, TEST)
+
+
+def register(workspace: Workspace, build: bool = False) -> Outcome:
+    """Make the committed model a version.
+
+    `build` gets the outputs first, from storage or by running what is not there; a repository
+    without a model has nothing to register then.
+    """
+    return workspace.settle(lambda: _register(workspace, build))
+
+
+def _register(workspace: Workspace, build: bool) -> Outcome:
+    progress.step("1/5 read the registry and check the work tree")
+    git, first = workspace.git, workspace.project.environments[0]
+    registry = workspace.registry()
+    if build and lock_at(git, "HEAD") is None:
+        words = "Nothing to register: no model is committed yet. Run `uv run mlops run`."
+        return Outcome(Kind.NOTHING_TO_REGISTER, "", words)
+    commit = _commit(workspace)
+    source = Source.at(git, commit)
+    contract, pipeline = text_digest(source.contract), text_digest(source.lock)
+    match rules.registration(registry.made_from(contract, pipeline)):
+        case rules.RegisteredBefore(same):
+            words = f"This model is registered already, as {same}."
+            return Outcome(Kind.REGISTERED_BEFORE, same, words)
+        case rules.Register():
+            pass
+    if build:
+        progress.step("1/5 get the outputs of the pipeline")
+        reproduce(workspace.root)
+        _commit(workspace)
+    version, because = _number(workspace, registry, source)
+    progress.step(f"2/5 ask the gate of {first}")
+    verdict = workspace.judge(registry, first, workspace.root, source, version, slices=True)
+    if verdict.status:
+        return Outcome(
+            Kind.REFUSED, version, f"Not registered. {verdict.sentence}", verdict=verdict
+        )
+    progress.step("3/5 store data and models")
+    workspace.storage.push()
+    progress.step("4/5 verify them at the far end")
+    files = [describe(workspace.root, path) for path in VERSION_FILES]
+    workspace.storage.verify(files, first)
+    progress.step(f"5/5 write {version} into the registry")
+    record = VersionRecord(
+        version=version,
+        **workspace.stamp("created"),
+        commit=commit,
+        because=because,
+        contract=contract,
+        pipeline=pipeline,
+        environment_lock=text_digest(source.environment) if source.environment else None,
+        data={p: d for p, d in parse_lock(source.lock).deps.items() if p.startswith("data/raw")},
+        files=[vars(file) for file in files],
+        metrics=verdict.metrics,
+        verdict=verdict.summary,
+        golden=golden(workspace.root, parse_contract(source.contract)),
+        slices=verdict.slices,
+    )
+    record = replace(record, signature=sign(workspace.root, record.statement))
+    registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
+    words = f"Registered {version}: {'; '.join(because)}."
+    return Outcome(Kind.REGISTERED, version, words, verdict)
+
+
+def _commit(workspace: Workspace) -> str:
+    """HEAD, if it is all that the model was made from."""
+    git = workspace.git
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    if no := rules.is_committed(changes):
+        raise rules.refused(no)
+    pipeline = read_pipeline(workspace.root)
+    unlisted = unlisted_code(workspace.root, pipeline)
+    if no := rules.lock_is_honest(unlisted, pipeline.stale):
+        raise rules.refused(no)
+    return git("rev-parse", "HEAD")
+
+
+def _number(workspace: Workspace, registry: Registry, source: Source) -> tuple[str, list[str]]:
+    """The number of the new version, and why it is that."""
+    newest = registry.version(registry.versions[-1]) if registry.versions else None
+    return next_version(
+        newest.version if newest else None,
+        Source.at(workspace.git, newest.commit) if newest else None,
+        source,
+        registry.used,
+    )

@@ -1,0 +1,42 @@
+"""An environment goes back to a version that was live there before, in one push."""
+
+from __future__ import annotations
+
+from gatewright.release import progress, rules
+from gatewright.release.workspace import Kind, Outcome, Workspace
+
+
+def roll_back(
+    workspace: Workspace, environment: str, to: str | None, reason: str | None
+) -> Outcome:
+    """Bring back the version before, verified, but not asked to beat what it replaces."""
+    workspace.project.known(environment)
+    return workspace.settle(lambda: _roll_back(workspace, environment, to, reason))
+
+
+def _roll_back(
+    workspace: Workspace, environment: str, to: str | None, reason: str | None
+) -> Outcome:
+    progress.step(f"1/3 read the registry: what was live in {environment} before?")
+    registry = workspace.registry()
+    record = registry.live(environment)
+    live = record.version if record else None
+    history = registry.history(environment) if live else []
+    earlier = [] if to else rules.live_versions(history)[:-1]
+    retired = {version for version in earlier if registry.retirement(version)}
+    match rules.rollback(environment, live, history, to, retired):
+        case rules.No() as no:
+            raise rules.refused(no)
+        case rules.LiveAlready():
+            words = f"{live} is live in {environment} already."
+            return Outcome(Kind.LIVE_BEFORE, str(live), words)
+        case rules.RollBack(version):
+            back = registry.usable(version)
+    progress.step(f"2/3 verify the files of {back.version} in the storage of {environment}")
+    workspace.storage.verify(back.stored, environment)
+    progress.step("3/3 write the rollback into the registry")
+    evidence = {"decision": "not asked", "from": live}
+    event = workspace.event(back, environment, "roll back", evidence, previous=live, reason=reason)
+    registry.write(event, f"Roll back {environment}: {back.version}")
+    words = f"{environment} is back on {back.version} (was {live})."
+    return Outcome(Kind.ROLLED_BACK, back.version, words)

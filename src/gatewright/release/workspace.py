@@ -1,0 +1,147 @@
+"""What every release command works with: this clone of the project, its storage and registry."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from gatewright.adapters.dvc import Storage
+from gatewright.adapters.git import Git
+from gatewright.adapters.github import GitHub
+from gatewright.errors import Undecided
+from gatewright.gate.inputs import gather
+from gatewright.gate.verdict import Verdict, judge
+from gatewright.paths import TEST
+from gatewright.pipeline.source import Source
+from gatewright.project import Project
+from gatewright.registry.champion import live_champion
+from gatewright.registry.git_registry import PushRefused, Registry, fetch_registry
+from gatewright.registry.records import EnvironmentRecord, VersionRecord
+from gatewright.release import progress
+from gatewright.run_context import RunContext, current
+
+TRIES = 3
+
+
+class Kind(StrEnum):
+    """What came of a command that writes the registry."""
+
+    NOTHING_TO_REGISTER = "nothing to register"
+    REGISTERED = "registered"
+    REGISTERED_BEFORE = "registered before"
+    PROMOTED = "promoted"
+    LIVE_BEFORE = "live before"
+    PROPOSED = "proposed"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled back"
+    RETIRED = "retired"
+    RETIRED_BEFORE = "retired before"
+
+
+_CHANGES = {Kind.REGISTERED, Kind.PROMOTED, Kind.ROLLED_BACK, Kind.RETIRED}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did, to which version, in one sentence; the verdict if the gate was asked."""
+
+    kind: Kind
+    version: str
+    message: str
+    verdict: Verdict | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the registry has another event."""
+        return self.kind in _CHANGES
+
+
+class Workspace:
+    """One clone of the project, in which one command runs."""
+
+    def __init__(self, root: Path, run: RunContext | None = None) -> None:
+        self.root = root
+        self.run = run or current()
+        self.project = Project(root)
+        self.git = Git(root)
+        self.storage = Storage(root)
+
+    @cached_property
+    def github(self) -> GitHub | None:
+        """The repository that origin is on GitHub, if it is there."""
+        return GitHub.of(self.root)
+
+    def registry(self) -> Registry:
+        """The registry as origin has it now, with the storage of the same fetch."""
+        return fetch_registry(self.root, self.storage)
+
+    def judge_work_tree(self, environment: str) -> Verdict:
+        """Ask the gate about the model in the work tree, for an environment."""
+        self.project.known(environment)
+        with self.git.alone():
+            registry = self.registry() if self.git.has_remote() else None
+            return self.judge(registry, environment, self.root, Source.in_work_tree(self.root))
+
+    def judge(
+        self,
+        registry: Registry | None,
+        environment: str,
+        files: Path,
+        source: Source,
+        version: str | None = None,
+        slices: bool = False,
+    ) -> Verdict:
+        """Ask the gate about the model in `files`, against what is live in the environment."""
+        policy = self.project.policy(environment)
+        with tempfile.TemporaryDirectory() as name:
+            champion = live_champion(self.git, self.storage, registry, environment, Path(name))
+            known = Path(name) / TEST if champion else None
+            evidence = gather(policy, files, source, champion, known, version=version)
+            return judge(policy, evidence, slices=slices)
+
+    def settle(self, attempt: Callable[[], Outcome]) -> Outcome:
+        """Try; if another event came first, verify everything again and try once more."""
+        why = ""
+        with self.git.alone():
+            for _ in range(TRIES):
+                try:
+                    return attempt()
+                except PushRefused as error:
+                    why = str(error)
+                    progress.step("again somebody else was first, or the push was refused")
+        raise Undecided(f"The registry was not written, and nothing in it changed: {why}")
+
+    def event(
+        self,
+        record: VersionRecord,
+        environment: str,
+        action: Literal["promote", "roll back"],
+        evidence: dict[str, Any],
+        previous: str | None,
+        approved_by: str | None = None,
+        reason: str | None = None,
+    ) -> EnvironmentRecord:
+        """The record by which a version goes live in an environment."""
+        return EnvironmentRecord(
+            environment=environment,
+            version=record.version,
+            action=action,
+            approved_by=approved_by,
+            reason=reason,
+            previous=previous,
+            model=record.model,
+            evidence=evidence,
+            **self.stamp("since"),
+        )
+
+    def stamp(self, when: str) -> dict[str, Any]:
+        """Who, when (under the name `when`) and, on GitHub, in which run."""
+        who = self.git("var", "GIT_COMMITTER_IDENT").rpartition(" <")[0]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return {when: now, "by": self.run.actor or who, "run": self.run.run_page}
