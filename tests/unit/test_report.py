@@ -143,11 +143,28 @@ def test_the_terminal_has_the_same_order(capsys: pytest.CaptureFixture[str]) -> 
     places = at(
         text,
         *("No: the model may not enter dev.", "It changes the policy."),
-        *("REFUSED bounds, roc_auc", "REFUSED champion, roc_auc", "And 2 more.", "gain over"),
+        *(
+            "REFUSED bounds, roc_auc",
+            "REFUSED champion, roc_auc",
+            "And 2 more.",
+            "metric candidate",
+        ),
+        *("●━", "Gain over the champion: ● the gain"),
         *("production: would refuse it: bounds: roc_auc: too low, and 1 more.", "7 findings:"),
     )
     assert places == sorted(places)
     assert "test rows" not in text
+
+
+def test_pictures_fit_a_terminal_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    report.show(replace(VERDICT, metrics={"expected_calibration_error": METRICS["roc_auc"]}))
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "●━" in line]
+    assert row.startswith("expected_calibration_error 0.7200")
+    assert len(row.rstrip()) <= 80
+    assert "…" not in row
 
 
 def test_brackets_of_a_finding_are_no_markup_of_the_terminal(

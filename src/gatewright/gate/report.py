@@ -123,6 +123,7 @@ def _metrics(verdict: Verdict) -> list[str]:
 
 _LEGEND = "● the gain, ━ its interval, │ zero, ┊ the margin."
 _WIDTH = 25
+_NARROW = 15  # in a terminal of 80 columns
 
 
 def _models(verdict: Verdict) -> list[str]:
@@ -148,7 +149,7 @@ def _margins(verdict: Verdict, other: str) -> dict[str, float]:
     }
 
 
-def picture(gain: dict[str, Any], margin: float | None = None) -> str:
+def picture(gain: dict[str, Any], margin: float | None = None, width: int = _WIDTH) -> str:
     """An interval on a line of characters, with zero and the margin; "" of what is no number."""
     value, low, high = (float(gain[key]) for key in ("value", "low", "high"))
     marks = [value, low, high, 0.0, *([] if margin is None else [float(margin)])]
@@ -156,12 +157,12 @@ def picture(gain: dict[str, Any], margin: float | None = None) -> str:
         return ""
     least, room = min(marks), max(marks) - min(marks)
     if not (0 < room < math.inf):
-        return "●".center(_WIDTH, "·")
+        return "●".center(width, "·")
 
     def at(place: float) -> int:
-        return 1 + round((place - least) / room * (_WIDTH - 3))
+        return 1 + round((place - least) / room * (width - 3))
 
-    line = ["·"] * _WIDTH
+    line = ["·"] * width
     for place in range(at(low), at(high) + 1):
         line[place] = "━"
     for mark, character in ((margin, "┊"), (0.0, "│"), (value, "●")):
@@ -313,14 +314,16 @@ def show(verdict: Verdict) -> None:
     if verdict.metrics:
         other, models = _opponent(verdict), _models(verdict)
         margins = _margins(verdict, other)
-        table = Table("metric", *models, f"gain over {other}", "its interval")
+        table = Table("metric", *models, "gain", box=None, padding=(0, 1, 0, 0))
+        table.add_column("its interval", no_wrap=True)
         for name, by_model in verdict.metrics.items():
             gain = by_model[f"gain over {other}"]
             shown = [f"{float(by_model[model]['value']):.4f}" for model in models]
-            drawn = picture(gain, margins.get(name))
-            table.add_row(_literal(name), *shown, _literal(_interval(gain)), drawn)
+            drawn = picture(gain, margins.get(name), _NARROW)
+            table.add_row(_literal(name), *shown, f"{float(gain['value']):.4f}", drawn)
         console.print(table)
-        console.print(_LEGEND, highlight=False, style="dim")
+        legend = f"Gain over the {other}: {_LEGEND}"
+        console.print(legend, highlight=False, style="dim")
     for later in verdict.outlook:
         console.print(f"{later.environment}: {later.sentence}.", markup=False, highlight=False)
     count = len(verdict.found(*STATUSES))
