@@ -33,7 +33,7 @@ from gatewright.adapters.files import digest
 from gatewright.adapters.model_file import seal
 from gatewright.contract.schema import read_contract
 from gatewright.gate.checks import CHECKS
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import Champion, GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
@@ -92,15 +92,15 @@ def asked(project: Path, folder: Path) -> list[Found]:
     schema, root, other = read_contract(project), folder / "candidate", folder / "champion"
     policy = read_policy(project, ENVIRONMENT)
     outs = {path: digest(root / path, "md5") for path in (MODEL, BASELINE, TRAIN, TEST)}
-    evidence = Evidence(
+    evidence = GateInputs(
         root,
         schema,
         Lock(outs, {}, {}, {MODEL: (TRAIN,)}),
         Champion("1.0.0", other / MODEL, schema, other / TRAIN, golden(other, schema)),
         policy.sampling,
-        known=other / TEST,
-        named=policy.named,
-        own=policy.own,
+        known_test=other / TEST,
+        metric_names=policy.metric_names,
+        own_metrics=policy.own_metrics,
         version="1.0.1",
     )
     return [

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from gatewright.adapters.files import digest, read_text
 from gatewright.contract.schema import read_contract
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import Champion, GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
@@ -46,16 +46,17 @@ def gate(root: Path, folder: Path) -> dict[str, float]:
     lock = parse_lock(read_text(root / "dvc.lock"))
     lock = replace(lock, outs=lock.outs | {TEST: digest(folder / TEST, "md5")})
     champion = Champion("1.0.0", root / MODEL, contract, root / TRAIN, golden(root, contract))
-    evidence = Evidence(
-        folder, contract, lock, champion, policy.sampling, folder / TEST, named=policy.named
+    evidence = GateInputs(
+        *(folder, contract, lock, champion, policy.sampling, folder / TEST),
+        metric_names=policy.metric_names,
     )
     start = time.perf_counter()
     verdict = judge(policy, evidence)
     seconds = time.perf_counter() - start
-    if unmeasured := [line for line in verdict.said("refuse") if "could not be" in line]:
+    if unmeasured := [line for line in verdict.lines("refuse") if "could not be" in line]:
         sys.exit("\n".join(unmeasured))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return {"rows": len(evidence.test), "seconds": seconds, "peak_mb": peak}
+    return {"rows": len(evidence.test.need()), "seconds": seconds, "peak_mb": peak}
 
 
 def main() -> None:

@@ -15,10 +15,11 @@ from gatewright.contract.schema import parse_contract
 from gatewright.evaluation import operations, predictions
 from gatewright.evaluation.behaviour import requested, share
 from gatewright.evaluation.predictions import answer
-from gatewright.gate.checks import BehaviourCheck, OperationsCheck
 from gatewright.gate.checks.base import Finding
-from gatewright.gate.checks.behaviour import Expectation
-from gatewright.gate.inputs import Champion, Sampling
+from gatewright.gate.checks.behaviour import BehaviourCheck, Expectation
+from gatewright.gate.checks.operations import OperationsCheck
+from gatewright.gate.inputs import Sampling
+from gatewright.registry.champion import Champion
 
 BASE = parse_contract(
     CONTRACT

@@ -14,11 +14,12 @@ from sklearn.linear_model import LogisticRegression
 
 from gatewright.adapters.files import read_text
 from gatewright.contract.schema import read_contract
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import TRAIN
 from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.registry.champion import Champion
 from gatewright.release.smoke_test import golden
 
 
@@ -39,7 +40,7 @@ def judged(
     live = Champion("1.0.0", path, contract, golden=golden(project.root, contract))
     policy = read_policy(project.root, "dev")
     lock = parse_lock(read_text(project.root / "dvc.lock"))
-    evidence = Evidence(
+    evidence = GateInputs(
         project.root, contract, lock, replace(live, **champion), policy.sampling, version=version
     )
     return judge(policy, evidence).to_dict()

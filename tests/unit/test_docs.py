@@ -6,12 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from parcels import CONTRACT
 
-from gatewright.contract.schema import Strict
-from gatewright.gate.checks import CHECKS, Check
-from gatewright.gate.policy import parse_policy
+from gatewright.contract.schema import Strict, parse_contract
+from gatewright.evaluation.bootstrap import SLOW
+from gatewright.evaluation.metrics import NAMES
+from gatewright.evaluation.predictions import Answers
+from gatewright.gate.checks import CHECKS
+from gatewright.gate.checks.base import Check
+from gatewright.gate.inputs import GateInputs, Loaded, Sampling
+from gatewright.gate.own_checks import INPUTS, OwnCheck, ask_own
+from gatewright.gate.policy import parse_policies, parse_policy
+from gatewright.pipeline.dvc_lock import Lock
 
 PAGES = Path(__file__).parents[2] / "src/gatewright/pages/checks"
 HEADINGS = ["Why", "How", "Setting it", "A refusal", "How often it is wrong"]
@@ -70,8 +80,52 @@ def test_the_index_names_the_checks_in_their_order_and_no_others() -> None:
     index = (PAGES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (.+) \|$", index, re.MULTILINE)
     assert rows == [(check.id, check.id, question(check)) for check in CHECKS]
-    pages = {path.stem for path in PAGES.glob("*.md")} - {"README"}
+    pages = {path.stem for path in PAGES.glob("*.md")} - {"README", "own"}
     assert pages == {check.id for check in CHECKS}
+
+
+def test_the_page_of_own_checks_names_every_input_and_its_example_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (PAGES / "own.md").read_text(encoding="utf-8")
+    table = text.partition("| --- | --- |\n")[2].partition("\n\n")[0]
+    named = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()]
+    assert sorted(name for names in named for name in names) == sorted(INPUTS)
+    blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+    example = yaml.safe_load(blocks[1][1])
+    example["checks"] |= NEEDED
+    example["environments"] = {"dev": {}} | example["environments"]
+    policies = parse_policies(yaml.safe_dump(example, sort_keys=False))
+    assert policies.of("production").own_settings["night_flights"] == {"from": 22, "least": 0.75}
+    assert (
+        policies.of("dev").own_checks["night_flights"].seconds == OwnCheck(function="a:b").seconds
+    )
+    (tmp_path / "late_flights_of_the_page.py").write_text(blocks[0][1])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    given = GateInputs(Path(), parse_contract(CONTRACT), Lock({}, {}, {}, {}), None, Sampling())
+    said = Answers(np.array([0.7, 0.2, 0.6]), np.array([1, 0, 1]))
+    vars(given).update(
+        rows=Loaded(pd.DataFrame({"hour": [23, 5, 22]})),
+        truth=Loaded(np.array([True, True, False])),
+        answers=Loaded({"candidate": said}),
+    )
+    own = OwnCheck(function="late_flights_of_the_page:night_flights")
+    (finding,) = ask_own(own, {"from": 22, "least": 0.7}, "dev", given)
+    assert (finding.status, finding.message) == ("refuse", "50.0% right")
+
+
+def test_the_page_of_metrics_names_those_that_are_fast() -> None:
+    text = (PAGES.parent / "metrics.md").read_text(encoding="utf-8")
+    table = text.partition("| --- | --- |\n")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(NAMES)
+    assert f"first {SLOW} resamples" in text
+
+
+def test_the_index_says_of_every_check_by_what_it_judges() -> None:
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    table = index.partition("| check | judges |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines() for name in row.split("|")[1].strip().split(", ")]
+    assert sorted(named) == sorted(check.id for check in CHECKS)
 
 
 @pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda path: path.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.champion import compare
-from gatewright.gate.inputs import Champion, Evidence
+from gatewright.gate.inputs import GateInputs
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.registry.champion import Champion
 from gatewright.release.smoke_test import golden
 
 NAN = float("nan")
@@ -170,7 +172,7 @@ def against(project: Project, champion: Any, margins: dict[str, float]) -> Verdi
     contract = read_contract(project.root)
     live = Champion("0.9.0", path, contract, golden=golden(project.root, contract))
     lock = parse_lock(read_text(project.root / "dvc.lock"))
-    return judge(policy, Evidence(project.root, contract, lock, live, policy.sampling))
+    return judge(policy, GateInputs(project.root, contract, lock, live, policy.sampling))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,10 @@ def alter_test_rows(project: Project) -> None:
 
 
 def write(path: str, content: bytes) -> Callable[[Project], None]:
-    return lambda project: project.put(path, lambda target: target.write_bytes(content) and None)
+    def put(target: Path) -> None:
+        target.write_bytes(content)
+
+    return lambda project: project.put(path, put)
 
 
 SCORED = {"contract", "bounds", "baseline", "champion", "cost", "slices", "fairness", "leakage"}

@@ -16,8 +16,8 @@ from gatewright.evaluation.bootstrap import measure
 from gatewright.evaluation.leakage import find_leakage
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import Answers
-from gatewright.gate.checks import LeakageCheck
 from gatewright.gate.checks.base import Finding
+from gatewright.gate.checks.leakage import LeakageCheck
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import Lock
 

@@ -219,9 +219,9 @@ def test_a_metric_that_cannot_be_imported_is_refused(path: str) -> None:
 
 
 def test_a_metric_of_another_kind_of_target_is_refused() -> None:
-    with pytest.raises(Refused, match="r2: no metric of a binary target"):
+    with pytest.raises(Refused, match="r2 is no metric of a binary target"):
         chosen(BINARY, ("r2",), {})
-    with pytest.raises(Refused, match="expected_cost: no metric of a binary target without a"):
+    with pytest.raises(Refused, match="expected_cost is no metric of a binary target without a"):
         chosen(parse_contract(CONTRACT), ("expected_cost",), {})
 
 

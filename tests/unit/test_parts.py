@@ -16,8 +16,10 @@ from gatewright.evaluation.intervals import mean_error
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import find_weak, groups_of
-from gatewright.gate.checks import CostCheck, FairnessCheck, SlicesCheck
 from gatewright.gate.checks.base import Finding
+from gatewright.gate.checks.cost import CostCheck
+from gatewright.gate.checks.fairness import FairnessCheck
+from gatewright.gate.checks.slices import SlicesCheck
 from gatewright.gate.inputs import Sampling
 
 CONTRACT_HERE = parse_contract(

@@ -359,7 +359,12 @@ def test_a_check_that_raises_refuses_with_the_error_and_the_others_run(
     monkeypatch.setattr(leakage, "check", staticmethod(fails))
     verdict = released.ask("gate", expect=1)
     assert red(verdict) == {"leakage"}
-    assert "could not be measured. ZeroDivisionError('nothing to divide by')" in str(verdict)
+    (finding,) = next(a["findings"] for a in verdict["answers"] if a["check"] == "leakage")
+    assert finding["cause"] == "internal error"
+    line = fails.__code__.co_firstlineno + 1
+    assert finding["message"].startswith(
+        f"internal error: ZeroDivisionError: nothing to divide by ({__file__}, line {line})"
+    )
     assert [a["check"] for a in verdict["answers"]] == [check.id for check in CHECKS]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,7 @@ import pytest
 import yaml
 from parcels import Project, make_model, red
 
-from gatewright.adapters.model_file import Model
-from gatewright.errors import Refused
-from gatewright.gate.inputs import Evidence
+from gatewright.gate.inputs import GateInputs, Unavailable
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.changes import settings_changes
 from gatewright.release import smoke_test as smoke
@@ -199,13 +199,11 @@ def test_what_only_the_model_itself_could_answer_is_doubt_where_it_does_not_load
     (review.candidate.root / "uv.lock").write_text("version = 1\n")
     review.prove()
 
-    def fails(_: Evidence) -> Model:
-        raise Refused("made by another scikit-learn")
-
-    monkeypatch.setattr(Evidence, "candidate", property(fails))
+    unavailable = property(lambda _: Unavailable("made by another scikit-learn"))
+    monkeypatch.setattr(GateInputs, "candidate", unavailable)
     verdict = review.judge(expect=2)
     assert red(verdict) == {"contract", "behaviour"}
-    assert "the model is of another environment; registering asks this there" in str(verdict)
+    assert "the model is of another Python environment; registering asks this there" in str(verdict)
 
 
 PREDICTIONS: dict[str, Any] = {
@@ -394,3 +392,31 @@ def test_what_was_trained_comes_home_to_its_branch(trained: Project) -> None:
     assert "are committed to change" in trained.mlops("deliver").out
     assert trained.git("diff", "--stat", "origin/change", "HEAD") == ""
     assert trained.git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+REFUSES = (
+    "def heavy():\n    'Is it right about heavy ones?'\n    yield 'refuse', 'not on this branch'\n"
+)
+
+
+def test_a_check_of_the_team_is_the_base_branchs(released: Project) -> None:
+    """In a process of its own, as in its workflow: a module is imported once a process."""
+    (released.root / "src/team_checks.py").write_text(REFUSES)
+    own = "own_checks: {heavy: {function: team_checks:heavy}}\n"
+    released.edit("gates.yaml", "checks:\n", f"{own}checks:\n")
+    released.commit()
+    released.git("push", "--quiet")
+    review = Review(released)
+    path = review.candidate.root / "src/team_checks.py"
+    path.write_text(REFUSES.replace("'refuse', 'not", "'pass', 'all is well"))
+    review.retrain(0.5)
+    review.candidate.mlops("push")
+    review.prove()
+    command = [sys.executable, "-m", "gatewright", "review", str(review.candidate.root)]
+    command += ["--proof", str(review.proof), "--json"]
+    done = subprocess.run(command, cwd=released.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    verdict = json.loads(done.stdout)
+    assert red(verdict) == {"heavy"}
+    assert verdict["answers"][-1]["question"] == "Is it right about heavy ones?"
+    assert [later["decision"] for later in verdict["outlook"]] == ["no", "no"]

@@ -21,9 +21,9 @@ from gatewright.evaluation.intervals import below, holm
 from gatewright.evaluation.metrics import metrics_of
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import part
-from gatewright.gate.checks import ChampionCheck
+from gatewright.gate.checks.champion import ChampionCheck
 from gatewright.gate.checks.limits import Margins
-from gatewright.gate.inputs import Champion
+from gatewright.registry.champion import Champion
 
 GATES = 600
 ROWS = 800

@@ -81,6 +81,10 @@ class Measured:
         quantiles = normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(POWER)
         return quantiles * self.error(metric, model, over)
 
+    def resamples(self, metric: str) -> int:
+        """How many resamples the metric's intervals are of."""
+        return len(self._drawn(self._at(metric)))
+
     def _at(self, metric: str) -> int:
         names = [m.name for m in self.metrics]
         if metric not in names:

@@ -1,15 +1,16 @@
 """Metrics that can be computed under row weights.
 
 Each takes a weight a row, so that a bootstrap resample is one weighted evaluation and nothing is
-sorted twice. Names are scikit-learn's; under unit weights so are the values. A team adds its own
-in gates.yaml, by the path of a function.
+sorted twice. Names are scikit-learn's; under unit weights so are the values. Any other scorer of
+scikit-learn is asked itself (scorers.py), and a team adds its own in gates.yaml, by the path of a
+function; both are slow, so they are evaluated on fewer resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract, Strict, Task
 from gatewright.errors import Refused
+from gatewright.evaluation.own_function import failure, find_function
 from gatewright.evaluation.predictions import Answers, Floats, Truth
+from gatewright.evaluation.scorers import NEGATIVE, find_scorer, is_scorer, scorer_names
 
 BINS = 15
 
@@ -262,25 +265,52 @@ ALWAYS = ("expected_calibration_error", "expected_cost")  # where there are such
 
 
 def metrics_of(contract: Contract, own: Mapping[str, Own] | None = None) -> dict[str, Metric]:
-    """Every metric that a target of this kind can have, and the team's own, by name."""
+    """The metrics that resample fast for a target of this kind, and the team's own, by name."""
     known = _numbers() if contract.target.type == "regression" else _classes(contract)
     return {metric.name: metric for metric in known} | {
         name: _own(name, settings) for name, settings in (own or {}).items()
     }
 
 
+def find_metric(name: str, contract: Contract, known: Mapping[str, Metric]) -> Metric | None:
+    """The metric of that name, among the `known` or scikit-learn's; None if no target of this
+    kind has it.
+
+    `neg_x` is what scikit-learn calls so, minus x, and higher is better; x itself is known too.
+    """
+    if name in known:
+        return known[name]
+    fast = known.get(name.removeprefix(NEGATIVE))
+    if name.startswith(NEGATIVE) and fast and (fast.losses or fast.cells):
+        combine = fast.combine
+        return replace(
+            fast,
+            name=name,
+            title=f"negative {fast.title}",
+            higher_is_better=True,
+            combine=lambda means: -combine(means),
+        )
+    function = find_scorer(name, contract)
+    if function is None:
+        return None
+    return Metric(name, name.replace("_", " "), scorer_rises(name), function=function)
+
+
+def scorer_rises(name: str) -> bool:
+    """Every scorer of scikit-learn rises; x, where only neg_x is one, falls."""
+    return name in scorer_names()
+
+
 def _own(name: str, settings: Own) -> Metric:
-    module, _, attribute = settings.function.partition(":")
-    try:
-        function = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Refused(
-            f"The metric {name} is {settings.function} in gates.yaml, which cannot be imported "
-            f"({error}), so nothing can be measured by it. Write package.module:function."
-        ) from None
+    function = find_function(settings.function, f"The metric {name}, which is")
 
     def value(y: Truth, answers: Answers, weights: Floats) -> float:
-        return float(function(y, getattr(answers, settings.of), sample_weight=weights))
+        try:
+            return float(function(y, getattr(answers, settings.of), sample_weight=weights))
+        except (Exception, SystemExit) as error:
+            raise Refused(
+                f"The metric {name}, {settings.function}, fails: {failure(error)}."
+            ) from None
 
     return Metric(name, name.replace("_", " "), settings.higher_is_better, function=value)
 
@@ -288,14 +318,35 @@ def _own(name: str, settings: Own) -> Metric:
 def chosen(contract: Contract, named: tuple[str, ...], own: Mapping[str, Own]) -> list[Metric]:
     """The metrics that are always shown, and those that are asked for by name."""
     known = metrics_of(contract, own)
-    if unknown := sorted(set(named) - set(known)):
-        raise Refused(
-            f"{', '.join(unknown)}: no metric of a {contract.target.type} target"
-            f"{'' if contract.decision else ' without a decision in contract.yaml'}. There are: "
-            f"{', '.join(known)}."
-        )
     wanted = (*SHOWN[contract.target.type], *(n for n in ALWAYS if n in known), *named)
-    return [known[name] for name in dict.fromkeys(wanted)]
+    found = {name: find_metric(name, contract, known) for name in dict.fromkeys(wanted)}
+    if unknown := sorted(name for name, metric in found.items() if metric is None):
+        raise Refused(no_metric(unknown[0], contract, known))
+    return [metric for metric in found.values() if metric is not None]
+
+
+def no_metric(name: str, contract: Contract, known: Iterable[str]) -> str:
+    """Why the name is none of a metric of this target, and which ones are like it."""
+    lacks = name == "expected_cost" and not contract.decision
+    without = " without a decision in contract.yaml" if lacks else ""
+    of_target = metrics_of(contract)
+    fitting = [n for n in near(name, known) if n in known or find_metric(n, contract, of_target)]
+    return (
+        f"{name} is no metric of a {contract.target.type} target{without}. {did_you_mean(fitting)}"
+    )
+
+
+def near(name: str, more: Iterable[str] = ()) -> list[str]:
+    """At most five names of metrics that are like this one, the likest first."""
+    names = sorted({*NAMES, *scorer_names(), *more})
+    inside = [n for n in names if name in n.split("_") or name in n][:5]
+    return list(dict.fromkeys([*get_close_matches(name, names, 5, 0.6), *inside]))[:5]
+
+
+def did_you_mean(names: list[str]) -> str:
+    if not names:
+        return "`mlops explain metrics` says which there are."
+    return f"Did you mean {' or '.join(names)}? `mlops explain metrics` says which there are."
 
 
 # For reading a policy, which is before the contract says what can be measured.
@@ -309,3 +360,13 @@ NAMES = LOWER_IS_BETTER | {
     *("accuracy", "average_precision", "balanced_accuracy", "f1", "f1_macro"),
     *("matthews_corrcoef", "precision", "r2", "recall", "roc_auc", "roc_auc_ovr"),
 }
+
+
+def is_metric(name: str) -> bool:
+    """Whether some target has a metric of that name."""
+    return name in NAMES or is_scorer(name)
+
+
+def rises(name: str) -> bool:
+    """Whether higher is better."""
+    return name not in LOWER_IS_BETTER if name in NAMES else scorer_rises(name)

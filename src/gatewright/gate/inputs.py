@@ -1,18 +1,24 @@
-"""What the checks may ask for. Everything is measured here, once, and only when asked for."""
+"""What the checks may ask for: each input is loaded once, when the first check asks for it.
+
+An input is `Loaded`, or it is `Unavailable` and carries the refusal why, or it is `Broken` by an
+error of the machinery itself. So a check that needs what cannot be had refuses with that reason,
+and a bug is never told as one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from gatewright.adapters.model_file import Model, load_model
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, Strict, parse_contract
+from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
 from gatewright.evaluation.holdout import Holdout, compare, complete
 from gatewright.evaluation.leakage import Leakage, find_leakage
@@ -21,7 +27,8 @@ from gatewright.evaluation.predictions import Answers, answer, labelled, read_ro
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice, groups_of
 from gatewright.evaluation.training_diff import Change, compare_training
-from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.paths import BASELINE as BASELINE_FILE
+from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.registry.champion import Champion
 
@@ -33,7 +40,9 @@ if TYPE_CHECKING:
     from gatewright.gate.policy import Policy
     from gatewright.pipeline.source import Source
 
-CANDIDATE, RULE, CHAMPION = "candidate", "baseline", "champion"
+CANDIDATE, BASELINE, CHAMPION = "candidate", "baseline", "champion"
+
+T = TypeVar("T")
 
 
 class Sampling(Strict):
@@ -44,15 +53,56 @@ class Sampling(Strict):
     seed: int = Field(default=0, ge=0)
 
 
-@dataclass
-class Evidence:
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """An input that is there."""
+
+    value: T
+
+    def need(self) -> T:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """An input that cannot be had, and why."""
+
+    reason: str
+
+    def need(self) -> NoReturn:
+        raise Refused(self.reason)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An input on whose way the machinery itself failed."""
+
+    error: Exception
+
+    def need(self) -> NoReturn:
+        raise self.error
+
+
+Input: TypeAlias = Loaded[T] | Unavailable | Broken
+
+
+def load(make: Callable[[], T]) -> Input[T]:
+    try:
+        return Loaded(make())
+    except Refused as refusal:
+        return Unavailable(str(refusal))
+    except Exception as error:  # told as an internal error by every check that needs the input
+        return Broken(error)
+
+
+@dataclass(frozen=True)
+class GateInputs:
     """The candidate's files in `root`, and what follows from them.
 
-    `known` is the test set that was known before the candidate came, if there is one; a review
-    judges on its rows. `told` are answers by key that a candidate's own environment made.
-    `named` are the metrics that the policy asks for, `own` the team's among them. `version` is
-    the candidate's number, once it has one.
-    A property that cannot be had raises Refused; the check that asked for it then refuses.
+    `known_test` is the test set that was known before the candidate came, if there is one; a
+    review judges on its rows. `predictions` is a table of answers by key that the candidate's own
+    Python environment made. `metric_names` are the metrics that the policy asks for, `own_metrics`
+    the team's among them. `version` is the candidate's number, once it has one.
     """
 
     root: Path
@@ -60,121 +110,152 @@ class Evidence:
     lock: Lock
     champion: Champion | None
     sampling: Sampling
-    known: Path | None = None
+    known_test: Path | None = None
     review: bool = False
-    told: Path | None = None
-    named: tuple[str, ...] = ()
-    own: Mapping[str, Own] = field(default_factory=dict)
+    predictions: Path | None = None
+    metric_names: tuple[str, ...] = ()
+    own_metrics: Mapping[str, Own] = field(default_factory=dict)
     version: str | None = None
-
-    @cached_property
-    def lock_differences(self) -> list[str]:
-        return self.lock.differences(self.root, [MODEL, BASELINE, TRAIN, TEST])
-
-    @cached_property
-    def test(self) -> pd.DataFrame:
-        return read_rows(self.root / TEST, self.contract)
-
-    @cached_property
-    def train(self) -> pd.DataFrame:
-        return read_rows(self.root / TRAIN, self.contract)
-
-    @property
-    def known_rows(self) -> pd.DataFrame | None:
-        """Read anew each time: kept, they would hold as much memory as the test set."""
-        return read_parquet(self.known) if self.known else None
-
-    @cached_property
-    def champion_train(self) -> pd.DataFrame | None:
-        champion = self.champion
-        return read_parquet(champion.train) if champion and champion.train else None
-
-    @cached_property
-    def holdout(self) -> Holdout:
-        key = list(self.contract.key)
-        return compare(self.known_rows, self.test, read_parquet(self.root / TRAIN), key)
-
-    @cached_property
-    def champion_saw(self) -> int:
-        """How many of the judged rows the champion was trained on."""
-        if self.champion_train is None:
-            return 0
-        key = list(self.contract.key)
-        return compare(None, self.rows, self.champion_train, key).seen
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """The rows that are judged on: a review's are the known ones."""
-        known = self.known_rows if self.review else None
-        if known is None:
-            return self.test
-        rows = complete(known, self.test, list(self.contract.key))
-        return labelled(rows, self.contract, "the known test set")
-
-    @cached_property
-    def truth(self) -> NDArray[Any]:
-        return truth_of(self.rows, self.contract)
-
-    @cached_property
-    def groups(self) -> NDArray[np.int64] | None:
-        return groups_of(self.rows, self.contract)
 
     @property
     def candidate_file(self) -> Path:
         return self.root / MODEL
 
     @cached_property
-    def candidate(self) -> Model:
-        return load_model(self.candidate_file)
+    def lock_differences(self) -> Input[list[str]]:
+        judged = [MODEL, BASELINE_FILE, TRAIN, TEST]
+        return load(lambda: self.lock.differences(self.root, judged))
 
     @cached_property
-    def candidate_answers(self) -> Answers:
-        """For the judged rows, by the candidate in this Python environment."""
-        return answer(self.candidate, self.rows, self.contract, CANDIDATE)
+    def test(self) -> Input[pd.DataFrame]:
+        return load(lambda: read_rows(self.root / TEST, self.contract))
 
     @cached_property
-    def answers(self) -> Mapping[str, Answers]:
-        """For the judged rows, by candidate, baseline and, if there is one, champion."""
-        answers = {}
-        if self.told:
-            answers = told_answers(self.told, self.rows, self.contract, (CANDIDATE, RULE))
-        else:
-            answers[CANDIDATE] = self.candidate_answers
-            baseline = load_model(self.root / BASELINE)
-            answers[RULE] = answer(baseline, self.rows, self.contract, RULE)
-        if self.champion:
-            model = load_model(self.champion.model)
-            answers[CHAMPION] = answer(model, self.rows, self.champion.contract, CHAMPION)
-        return answers
+    def train(self) -> Input[pd.DataFrame]:
+        return load(lambda: read_rows(self.root / TRAIN, self.contract))
 
     @cached_property
-    def metrics(self) -> list[Metric]:
-        return chosen(self.contract, self.named, self.own)
+    def champion_train(self) -> Input[pd.DataFrame | None]:
+        path = self.champion.train if self.champion else None
+        return load(lambda: read_parquet(path) if path else None)
 
     @cached_property
-    def measured(self) -> Measured:
-        return measure(
-            self.truth,
-            self.answers,
-            self.metrics,
-            groups=self.groups,
-            resamples=self.sampling.resamples,
-            confidence=self.sampling.confidence,
-            seed=self.sampling.seed,
+    def holdout(self) -> Input[Holdout]:
+        return load(
+            lambda: compare(
+                self._known_rows(),
+                self.test.need(),
+                read_parquet(self.root / TRAIN),
+                list(self.contract.key),
+            )
         )
 
     @cached_property
-    def leakage(self) -> Leakage:
-        return find_leakage(self.train, self.rows, self.contract, self.sampling.seed)
+    def champion_saw(self) -> Input[int]:
+        """How many of the judged rows the champion was trained on."""
+        return load(self._champion_saw)
+
+    def _champion_saw(self) -> int:
+        trained = self.champion_train.need()
+        if trained is None:
+            return 0
+        return compare(None, self.rows.need(), trained, list(self.contract.key)).seen
 
     @cached_property
-    def change(self) -> Change:
-        return compare_training(self.champion_train, self.train, self.contract, self.sampling.seed)
+    def rows(self) -> Input[pd.DataFrame]:
+        """The rows that are judged on: a review's are the known ones."""
+        return load(self._rows)
+
+    def _rows(self) -> pd.DataFrame:
+        known = self._known_rows() if self.review else None
+        if known is None:
+            return self.test.need()
+        rows = complete(known, self.test.need(), list(self.contract.key))
+        return labelled(rows, self.contract, "the known test set")
+
+    def _known_rows(self) -> pd.DataFrame | None:
+        """Read anew each time: kept, they would hold as much memory as the test set."""
+        return read_parquet(self.known_test) if self.known_test else None
 
     @cached_property
-    def slices(self) -> dict[str, Any]:
+    def truth(self) -> Input[NDArray[Any]]:
+        return load(lambda: truth_of(self.rows.need(), self.contract))
+
+    @cached_property
+    def groups(self) -> Input[NDArray[np.int64] | None]:
+        return load(lambda: groups_of(self.rows.need(), self.contract))
+
+    @cached_property
+    def candidate(self) -> Input[Model]:
+        return load(lambda: load_model(self.candidate_file))
+
+    @cached_property
+    def candidate_answers(self) -> Input[Answers]:
+        """For the judged rows, by the candidate in this Python environment."""
+        return load(
+            lambda: answer(self.candidate.need(), self.rows.need(), self.contract, CANDIDATE)
+        )
+
+    @cached_property
+    def answers(self) -> Input[Mapping[str, Answers]]:
+        """For the judged rows, by candidate, baseline and, if there is one, champion."""
+        return load(self._answers)
+
+    def _answers(self) -> Mapping[str, Answers]:
+        answers, rows = {}, self.rows.need()
+        if self.predictions:
+            answers = told_answers(self.predictions, rows, self.contract, (CANDIDATE, BASELINE))
+        else:
+            answers[CANDIDATE] = self.candidate_answers.need()
+            baseline = load_model(self.root / BASELINE_FILE)
+            answers[BASELINE] = answer(baseline, rows, self.contract, BASELINE)
+        if self.champion:
+            model = load_model(self.champion.model)
+            answers[CHAMPION] = answer(model, rows, self.champion.contract, CHAMPION)
+        return answers
+
+    @cached_property
+    def metrics(self) -> Input[list[Metric]]:
+        return load(lambda: chosen(self.contract, self.metric_names, self.own_metrics))
+
+    @cached_property
+    def measured(self) -> Input[Measured]:
+        return load(
+            lambda: measure(
+                self.truth.need(),
+                self.answers.need(),
+                self.metrics.need(),
+                groups=self.groups.need(),
+                resamples=self.sampling.resamples,
+                confidence=self.sampling.confidence,
+                seed=self.sampling.seed,
+            )
+        )
+
+    @cached_property
+    def leakage(self) -> Input[Leakage]:
+        return load(
+            lambda: find_leakage(
+                self.train.need(), self.rows.need(), self.contract, self.sampling.seed
+            )
+        )
+
+    @cached_property
+    def change(self) -> Input[Change]:
+        return load(
+            lambda: compare_training(
+                self.champion_train.need(), self.train.need(), self.contract, self.sampling.seed
+            )
+        )
+
+    @cached_property
+    def slices(self) -> Input[dict[str, Any]]:
         """By column of the contract's `slices` and value: rows, share, a figure by model."""
-        return by_slice(self.rows, self.truth, self.answers, self.contract)
+        return load(
+            lambda: by_slice(
+                self.rows.need(), self.truth.need(), self.answers.need(), self.contract
+            )
+        )
 
 
 def gather(
@@ -182,18 +263,17 @@ def gather(
     files: Path,
     source: Source,
     champion: Champion | None,
-    known: Path | None,
+    known_test: Path | None,
     **more: Any,
-) -> Evidence:
+) -> GateInputs:
     """What a policy asks about the model in `files`, made from `source`."""
-    return Evidence(
+    return GateInputs(
         files,
         parse_contract(source.contract),
         parse_lock(source.lock),
         champion,
         policy.sampling,
-        known,
-        named=policy.named,
-        own=policy.own,
-        **more,
+        known_test,
+        own_metrics=policy.own_metrics,
+        **{"metric_names": policy.metric_names, **more},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -15,15 +15,17 @@ from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.strict_yaml import line_of, parse_yaml
 from gatewright.contract.schema import Contract, Strict, read_contract, validated
 from gatewright.errors import Misuse, Refused
-from gatewright.evaluation.metrics import NAMES, Own, metrics_of
+from gatewright.evaluation.metrics import Own, find_metric, is_metric, metrics_of, no_metric
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.inputs import Sampling
+from gatewright.gate.own_checks import OwnCheck
 from gatewright.registry.provenance import Protection
 
 NAME = "gates.yaml"
-Doubt = Literal["refuse", "warn"]
+CannotTell = Literal["refuse", "warn"]
 _METRIC_KEYS = ("metrics", "bounds", "behind", "too_good")  # settings that name metrics
 _NEVER_EXCUSED = ("files",)  # without them nobody knows what was judged
+_REVIEW = "lock"  # the question that a review asks before the checks
 
 
 class Exemption(Strict):
@@ -48,7 +50,8 @@ class Exemption(Strict):
 class Policy:
     """The policy for one environment: settings by check, and what is done about doubt.
 
-    `doubt` says whether "cannot tell" refuses or warns; `named` are the metrics that it asks for.
+    `cannot_tell` says whether what these rows do not settle refuses or warns; `metric_names` are
+    the metrics that it asks for. `own_settings` are those of the team's own checks.
     """
 
     environment: str
@@ -56,37 +59,66 @@ class Policy:
     sampling: Sampling
     settings: dict[str, Strict]
     approval: bool
-    doubt: Doubt
+    cannot_tell: CannotTell
     exceptions: tuple[Exemption, ...]
-    own: Mapping[str, Own]
-    named: tuple[str, ...]
+    own_metrics: Mapping[str, Own]
+    own_checks: Mapping[str, OwnCheck]
+    own_settings: Mapping[str, dict[str, Any]]
+    metric_names: tuple[str, ...]
     protection: tuple[Protection, ...]
 
 
-class _File(Strict):
+@dataclass(frozen=True)
+class Policies:
+    """gates.yaml, read once: a policy by environment, in the order of a version's way.
+
+    `pull_request` is the environment whose policy decides a pull request.
+    """
+
+    by_environment: Mapping[str, Policy]
+    pull_request: str
+    name: str = NAME
+
+    @property
+    def environments(self) -> list[str]:
+        return list(self.by_environment)
+
+    def of(self, environment: str) -> Policy:
+        if environment not in self.by_environment:
+            known = ", ".join(self.by_environment)
+            raise Misuse(
+                f"There is no environment '{environment}' in {self.name}. There are: {known}."
+            )
+        return self.by_environment[environment]
+
+    def later(self, environment: str) -> list[Policy]:
+        """The policies of the environments that a version comes to after this one."""
+        at = self.environments.index(environment)
+        return list(self.by_environment.values())[at + 1 :]
+
+
+class _Content(Strict):
     approval: tuple[str, ...] = ()
     protection: dict[str, tuple[Protection, ...]] = Field(default_factory=dict)
-    cannot_tell: dict[str, Doubt] = Field(default_factory=dict)
+    pull_request: str | None = None
+    cannot_tell: dict[str, CannotTell] = Field(default_factory=dict)
     sampling: Sampling = Sampling()
     metrics: dict[str, Own] = Field(default_factory=dict)
+    own_checks: dict[str, OwnCheck] = Field(default_factory=dict)
     exceptions: tuple[Exemption, ...] = ()
     checks: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, dict[str, Any]]] = Field(min_length=1)
 
 
-def parse_policy(
-    text: str,
-    environment: str,
-    name: str = NAME,
-    contract: Contract | None = None,
-    today: date | None = None,
-) -> Policy:
-    """The settings of every check for `environment`, after inheritance from `checks`.
+def parse_policies(
+    text: str, name: str = NAME, contract: Contract | None = None, today: date | None = None
+) -> Policies:
+    """The settings of every check for each environment, after inheritance from `checks`.
 
     Raises Refused with the line in the file for whatever could be misread, for a column or metric
     that `contract` does not have, and for an exception that expired before `today` (UTC).
     """
-    return PolicyFile.parse(text, name).policy(environment, contract, today)
+    return PolicyFile.parse(text, name).policies(contract, today)
 
 
 @dataclass(frozen=True)
@@ -95,11 +127,11 @@ class PolicyFile:
 
     text: str
     name: str
-    content: _File
+    content: _Content
 
     @classmethod
     def parse(cls, text: str, name: str = NAME) -> PolicyFile:
-        content = validated(_File, parse_yaml(text, name), name, partial(line_of, text))
+        content = validated(_Content, parse_yaml(text, name), name, partial(line_of, text))
         return cls(text, name, content)
 
     @property
@@ -107,26 +139,20 @@ class PolicyFile:
         """The environments in the order in which a version walks through them."""
         return list(self.content.environments)
 
+    def policies(self, contract: Contract | None = None, today: date | None = None) -> Policies:
+        """As `parse_policies`."""
+        return _policies(self.content, self.text, self.name, contract, today)
+
     def policy(
         self, environment: str, contract: Contract | None = None, today: date | None = None
     ) -> Policy:
         """As `parse_policy`."""
-        if environment not in self.content.environments:
-            known = ", ".join(self.content.environments)
-            raise Misuse(
-                f"There is no environment '{environment}' in {self.name}. There are: {known}."
-            )
-        return _policy(self.content, self.text, environment, self.name, contract, today)
+        return self.policies(contract, today).of(environment)
 
 
-def _policy(
-    file: _File,
-    text: str,
-    environment: str,
-    name: str,
-    contract: Contract | None,
-    today: date | None,
-) -> Policy:
+def _policies(
+    file: _Content, text: str, name: str, contract: Contract | None, today: date | None
+) -> Policies:
     _names_exist(file, text, name)
     _exceptions_hold(file, text, name, today or datetime.now(UTC).date())
     settings = {  # of every environment, so that an error in any of them is an error now
@@ -145,23 +171,47 @@ def _policy(
     for where, by_check in settings.items():
         _agree(by_check, where, text, name)
         if contract is not None:
-            _contract_has(by_check, where, text, name, contract, set(file.metrics))
-    return Policy(
-        environment=environment,
-        digest=text_digest(text),
-        sampling=file.sampling,
-        settings=settings[environment],
-        approval=environment in file.approval,
-        doubt=file.cannot_tell.get(environment, "refuse"),
-        exceptions=tuple(e for e in file.exceptions if e.environment in (None, environment)),
-        own=file.metrics,
-        named=_metric_names(settings[environment]),
-        protection=file.protection.get(environment, ()),
-    )
+            _contract_has(by_check, where, text, name, contract, file.metrics)
+    policies = {
+        where: Policy(
+            environment=where,
+            digest=text_digest(text),
+            sampling=file.sampling,
+            settings=settings[where],
+            approval=where in file.approval,
+            cannot_tell=file.cannot_tell.get(where, "refuse"),
+            exceptions=tuple(e for e in file.exceptions if e.environment in (None, where)),
+            own_metrics=file.metrics,
+            own_checks=file.own_checks,
+            own_settings={
+                check: _merge(file.checks.get(check, {}), own.get(check, {}))
+                for check in file.own_checks
+            },
+            metric_names=_metric_names(settings[where]),
+            protection=file.protection.get(where, ()),
+        )
+        for where, own in file.environments.items()
+    }
+    return Policies(policies, file.pull_request or next(iter(policies)), name)
+
+
+def parse_policy(
+    text: str,
+    environment: str,
+    name: str = NAME,
+    contract: Contract | None = None,
+    today: date | None = None,
+) -> Policy:
+    """The policy for one environment; see parse_policies."""
+    return parse_policies(text, name, contract, today).of(environment)
+
+
+def read_policies(root: Path) -> Policies:
+    return parse_policies(read_text(root / NAME), contract=read_contract(root))
 
 
 def read_policy(root: Path, environment: str) -> Policy:
-    return parse_policy(read_text(root / NAME), environment, contract=read_contract(root))
+    return read_policies(root).of(environment)
 
 
 def environments(root: Path) -> list[str]:
@@ -193,9 +243,9 @@ def _reached(text: str, place: tuple[str, ...], keys: tuple[str | int, ...]) -> 
     return len(keys)
 
 
-def _names_exist(file: _File, text: str, name: str) -> None:
-    known = {check.id for check in CHECKS}
-    listed = ", ".join(check.id for check in CHECKS)
+def _names_exist(file: _Content, text: str, name: str) -> None:
+    ids = [check.id for check in CHECKS]
+    known = {*ids, *file.own_checks}
     for key, where in (
         ("approval", file.approval),
         ("protection", file.protection),
@@ -204,19 +254,31 @@ def _names_exist(file: _File, text: str, name: str) -> None:
         if unknown := sorted(set(where) - set(file.environments)):
             words = f"{key} names no environment of this file: {', '.join(unknown)}."
             raise _wrong(text, name, (key, *unknown[:1]), words)
+    if file.pull_request not in (None, *file.environments):
+        words = f"pull_request names no environment of this file: {file.pull_request}."
+        raise _wrong(text, name, ("pull_request",), f"{words} {_like(file.environments)}")
     places: list[tuple[tuple[str, ...], dict[str, Any]]] = [(("checks",), file.checks)]
     places += [(("environments", where), own) for where, own in file.environments.items()]
     for place, own in places:
         for unknown_check in sorted(set(own) - known):
-            words = f"there is no check '{unknown_check}'; it would judge nothing. Known: {listed}."
-            raise _wrong(text, name, (*place, unknown_check), words)
-    if twice := sorted(NAMES & set(file.metrics)):
-        words = f"the metric '{twice[0]}' exists already; give yours another name."
-        raise _wrong(text, name, ("metrics", twice[0]), words)
+            words = f"there is no check '{unknown_check}'; it would judge nothing."
+            at = (*place, unknown_check)
+            raise _wrong(text, name, at, f"{words} {_like([*ids, *file.own_checks])}")
+    for metric in sorted(file.metrics):
+        if is_metric(metric):
+            words = f"the metric '{metric}' exists already; give yours another name."
+            raise _wrong(text, name, ("metrics", metric), words)
+    if twice := sorted({*ids, _REVIEW} & set(file.own_checks)):
+        words = f"the check '{twice[0]}' exists already; give yours another name."
+        raise _wrong(text, name, ("own_checks", twice[0]), words)
 
 
-def _exceptions_hold(file: _File, text: str, name: str, today: date) -> None:
-    known = {check.id for check in CHECKS} - set(_NEVER_EXCUSED)
+def _like(names: Iterable[str]) -> str:
+    return f"There are: {', '.join(names)}."
+
+
+def _exceptions_hold(file: _Content, text: str, name: str, today: date) -> None:
+    known = {*(check.id for check in CHECKS), *file.own_checks} - set(_NEVER_EXCUSED)
     ids = [exception.id for exception in file.exceptions]
     for number, exception in enumerate(file.exceptions):
         at = ("exceptions", number)
@@ -253,7 +315,7 @@ def _contract_has(
     text: str,
     name: str,
     contract: Contract,
-    own: set[str],
+    own: Mapping[str, Own],
 ) -> None:
     """Refuse columns that no row has, and metrics that this target cannot have."""
     shown = {n for n, column in contract.columns.items() if not column.personal}
@@ -265,16 +327,14 @@ def _contract_has(
                 f"{name}, line {line}: {check}.columns names {', '.join(unknown)}, which no row "
                 "has: contract.yaml does not list it, or as personal. Correct it and run again."
             )
-    known = set(metrics_of(contract)) | own
+    known = metrics_of(contract)
     for check, by_check in settings.items():
         for key in _METRIC_KEYS:
-            if unknown := [n for n in getattr(by_check, key, {}) if n not in known]:
-                line = _line(text, where, check, (key, unknown[0]))
-                raise Refused(
-                    f"{name}, line {line}: {unknown[0]} is no metric of a {contract.target.type} "
-                    f"target{'' if contract.decision else ' without a decision in contract.yaml'}."
-                    f" There are: {', '.join(sorted(known))}. Correct it and run again."
-                )
+            for metric in getattr(by_check, key, {}):
+                if metric not in own and find_metric(metric, contract, known) is None:
+                    line = _line(text, where, check, (key, metric))
+                    words = no_metric(metric, contract, own)
+                    raise Refused(f"{name}, line {line}: {words} Correct it and run again.")
 
 
 def _metric_names(settings: dict[str, Strict]) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from gatewright.adapters.git import Git
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
-from gatewright.gate.inputs import Evidence, gather
-from gatewright.gate.verdict import Answer, Verdict, judge
+from gatewright.gate.inputs import GateInputs, Loaded, gather
+from gatewright.gate.verdict import Answer, Later, Verdict, judge
 from gatewright.paths import TEST
 from gatewright.pipeline.changes import (
     Changes,
@@ -36,7 +36,7 @@ from gatewright.pipeline.lock_verification import (
 )
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
-from gatewright.registry.git_registry import fetch_registry
+from gatewright.registry.git_registry import Registry, fetch_registry
 
 POLICY = "gates.yaml"
 _QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
@@ -45,15 +45,17 @@ _QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs t
 def review(root: Path, candidate: Path, proof: Path) -> Verdict:
     """Judge the checkout `candidate` by the checkout `root` of the branch that it wants to enter.
 
-    `proof` is the folder that the candidate's own job wrote; there may be none.
+    `proof` is the folder that the candidate's own job wrote; there may be none. Its outputs are in
+    the first environment's storage, whichever environment's policy decides.
     """
     git, storage, theirs = Git(root), Storage(root), Git(candidate)
     theirs("fetch", "--quiet", "--no-tags", str(root.resolve()), "HEAD")
     base = theirs("rev-parse", "FETCH_HEAD")
     changes = find_changes(theirs, base)
     notes = _notes(theirs, base, changes)
-    environment = policy.environments(root)[0]
-    rules = policy.read_policy(root, environment)
+    policies = policy.read_policies(root)
+    rules, later = policies.of(policies.pull_request), policies.later(policies.pull_request)
+    environment, stored = rules.environment, policies.environments[0]
     if not changes.model:
         finding = Finding("pass", "nothing that a model is made from changes")
         answers = (Answer("lock", _QUESTION, (finding,)),)
@@ -64,13 +66,28 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
         findings = _honest(candidate, proof)
-        findings += _collect(storage, environment, lock, proof, folder)
-        known = _known(storage, environment, lock_at(theirs, base), folder)
-        told = proof / PREDICTIONS if changes.environment else None
+        findings += _collect(storage, stored, lock, proof, folder)
+        known = _known(storage, stored, lock_at(theirs, base), folder)
+        predictions = proof / PREDICTIONS if changes.environment else None
         champion = live_champion(git, storage, registry, environment, folder / "champion")
-        found = gather(rules, folder, source, champion, known, review=True, told=told)
+        names = dict.fromkeys(name for p in (rules, *later) for name in p.metric_names)
+        inputs = gather(
+            *(rules, folder, source, champion, known),
+            review=True,
+            predictions=predictions,
+            metric_names=tuple(names),
+        )
         answer = Answer("lock", _QUESTION, tuple(findings))
-        return judge(rules, found, (answer,), notes + _test_set(found), slices=True)
+        return judge(
+            *(rules, inputs, (answer,), notes + _test_set(inputs)),
+            slices=True,
+            later=[Later(p, _live_version(registry, p.environment)) for p in later],
+        )
+
+
+def _live_version(registry: Registry | None, environment: str) -> str | None:
+    live = registry.live(environment) if registry else None
+    return live.version if live else None
 
 
 def _honest(candidate: Path, proof: Path) -> list[Finding]:
@@ -147,11 +164,10 @@ def _notes(git: Git, base: str, changes: Changes) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _test_set(found: Evidence) -> tuple[str, ...]:
-    try:
-        rows = found.holdout
-    except Refused:
-        return ()  # the check of it has said why
+def _test_set(inputs: GateInputs) -> tuple[str, ...]:
+    if not isinstance(inputs.holdout, Loaded):
+        return ()  # the check of it says why
+    rows = inputs.holdout.value
     if not (rows.gone or rows.changed or rows.added):
         return ()
     return (

@@ -11,7 +11,7 @@ from typing import Any
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
-from gatewright.gate.inputs import CANDIDATE, CHAMPION, RULE, gather
+from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
 from gatewright.gate.policy import Policy
 from gatewright.gate.verdict import judge
 from gatewright.paths import TEST
@@ -74,7 +74,7 @@ def _replayed(
         known = other / TEST if champion else None
         source = Source.at(workspace.git, record.commit)
         verdict = judge(rules, gather(rules, folder, source, champion, known))
-    stopped = [*verdict.said("refuse"), *verdict.said("unsure")]
+    stopped = [*verdict.lines("refuse"), *verdict.lines("unsure")]
     return Replayed(record.version, before, verdict.decision, stopped)
 
 
@@ -116,7 +116,7 @@ def propose(workspace: Workspace, environment: str, as_json: bool) -> str:
             champion = fetch_champion(
                 workspace.git, workspace.storage, earlier, environment, folder / "before"
             )
-        measured = gather(rules, folder, source, champion, None).measured
+        measured = gather(rules, folder, source, champion, None).measured.need()
     checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
     if as_json:
         return json.dumps({"from": live.version, "checks": checks}, indent=2) + "\n"
@@ -130,7 +130,7 @@ def _asked(rules: Policy, check: str) -> list[str]:
 
 def _proposed(measured: Measured, bounds: list[str], margins: list[str]) -> dict[str, Any]:
     higher = {metric.name: metric.higher_is_better for metric in measured.metrics}
-    other = CHAMPION if CHAMPION in measured.models else RULE
+    other = CHAMPION if CHAMPION in measured.models else BASELINE
     got = {name: measured.estimate(name, CANDIDATE) for name in (*bounds, *margins)}
     return {
         "bounds": {

@@ -1,8 +1,9 @@
 """What a check is.
 
 A check is a question (its docstring), an `id` (its key in gates.yaml), `Settings`, and a static
-`check` whose parameter names say what it needs: `settings`, or any attribute of Evidence. It
-yields findings, asks "is it proven good?", and so lets nothing pass that cannot be measured.
+`check` whose parameter names say what it needs: `settings`, or any attribute of GateInputs, of
+which it gets what was loaded. It yields findings, asks "is it proven good?", and so lets nothing
+pass that cannot be measured.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Status = Literal["pass", "refuse", "unsure", "excused", "warn"]
+Cause = Literal["judged", "unavailable", "internal error"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
@@ -26,6 +28,8 @@ class Finding:
     """One answer of a check.
 
     `excused` is a refusal that the policy excepts for a time; `warn` stops nothing, and is told.
+    `cause` says whether it was judged, or could not be: because an input is unavailable, or by an
+    error of the machinery. `excused_by` is the id of the exception.
     """
 
     status: Status
@@ -33,15 +37,24 @@ class Finding:
     subject: str = ""
     estimate: Estimate | None = None
     bound: float | None = None
+    cause: Cause = "judged"
+    excused_by: str | None = None
 
 
 class Check:
-    """A question that the gate asks. `runs_model`: it needs the candidate's model itself."""
+    """A question that the gate asks.
+
+    runs_model: it needs the candidate's model itself. measures: it takes its own measurements, so
+    that asking it again with other settings costs as much again. compares: what it finds depends
+    on the champion.
+    """
 
     id: ClassVar[str]
     Settings: ClassVar[type[Strict]] = Strict
     check: ClassVar[Any]
     runs_model: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
 
 
 def shown(estimate: Estimate) -> str:

@@ -11,7 +11,7 @@ from gatewright.gate.checks.limits import (
     Margins,
     margin_of,
 )
-from gatewright.gate.inputs import CANDIDATE, RULE
+from gatewright.gate.inputs import BASELINE, CANDIDATE
 
 
 class BaselineCheck(Check):
@@ -23,7 +23,7 @@ class BaselineCheck(Check):
     @staticmethod
     def check(settings: Margins, measured: Measured) -> Iterator[Finding]:
         for name, wanted in settings.metrics.items():
-            gain = measured.gain(name, CANDIDATE, RULE)
-            margin = margin_of(wanted, measured.estimate(name, RULE).value)
+            gain = measured.gain(name, CANDIDATE, BASELINE)
+            margin = margin_of(wanted, measured.estimate(name, BASELINE).value)
             message = f"gain {shown(gain)}, all of it to be at least {margin:g}"
             yield Finding(Bound(min=margin).state(gain), message, name, gain, margin)

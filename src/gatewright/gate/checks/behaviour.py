@@ -92,6 +92,7 @@ class BehaviourCheck(Check):
 
     id = "behaviour"
     runs_model = True
+    measures = True
 
     class Settings(Strict):
         rows: int = Field(default=1000, ge=50)

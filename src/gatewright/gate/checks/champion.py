@@ -24,6 +24,7 @@ class ChampionCheck(Check):
     """
 
     id = "champion"
+    compares = True
     Settings = Margins
 
     @staticmethod

@@ -24,6 +24,7 @@ class ContractCheck(Check):
 
     id = "contract"
     runs_model = True
+    compares = True
 
     class Settings(Strict):
         may_break: bool = True

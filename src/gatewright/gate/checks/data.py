@@ -22,6 +22,7 @@ class DataCheck(Check):
     """
 
     id = "data"
+    compares = True
 
     class Settings(Strict):
         max_gone: float = Field(default=0.01, ge=0, le=1)

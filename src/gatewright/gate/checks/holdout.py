@@ -13,6 +13,7 @@ class HoldoutCheck(Check):
     """Does every known test row still test, unchanged, and was none trained on?"""
 
     id = "holdout"
+    compares = True
 
     class Settings(Strict):
         may_change: bool = False

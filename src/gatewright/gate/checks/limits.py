@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from gatewright.contract.schema import Strict, Wrong
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.metrics import LOWER_IS_BETTER, NAMES, Own
+from gatewright.evaluation.metrics import Own, did_you_mean, is_metric, near, rises
 from gatewright.gate.checks.base import Status
 
 
@@ -46,14 +46,14 @@ class Bound(Strict):
 def known_metrics(names: Iterable[str], info: ValidationInfo) -> None:
     """Refuse names of no metric. Whether this target has it is known when it is measured."""
     own = (info.context or {}).get("own", {})
-    if unknown := sorted(set(names) - NAMES - set(own)):
-        listed = ", ".join(sorted(NAMES | set(own)))
-        raise Wrong(f"unknown metrics: {', '.join(unknown)}; known: {listed}", unknown[0])
+    if unknown := sorted(name for name in names if name not in own and not is_metric(name)):
+        hint = did_you_mean(near(unknown[0], own))
+        raise Wrong(f"unknown metrics: {', '.join(unknown)}. {hint}", unknown[0])
 
 
 def higher_is_better(name: str, info: ValidationInfo) -> bool:
     own: dict[str, Own] = (info.context or {}).get("own", {})
-    return own[name].higher_is_better if name in own else name not in LOWER_IS_BETTER
+    return own[name].higher_is_better if name in own else rises(name)
 
 
 def bounds_fit(bounds: dict[str, Bound], info: ValidationInfo) -> None:

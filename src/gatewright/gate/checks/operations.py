@@ -23,6 +23,8 @@ class OperationsCheck(Check):
 
     id = "operations"
     runs_model = True
+    measures = True
+    compares = True
 
     class Settings(Strict):
         max_mb: float = Field(default=500.0, gt=0)

@@ -38,6 +38,7 @@ class SlicesCheck(Check):
     """
 
     id = "slices"
+    compares = True
 
     class Settings(Strict):
         columns: tuple[str, ...] | None = None
