@@ -3,7 +3,7 @@
     uv run --no-project --python PROJECT/.venv/bin/python benchmarks/rates.py PROJECT
 
 PROJECT is a project generated with the default answers, whose pipeline has run. Takes about half
-an hour on 2 cores. The same table goes into `docs/checks/README.md` of the template.
+an hour on 2 cores. The same table goes into `src/gatewright/pages/checks/README.md`.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ What the statistics promise, in simulated worlds with two models of one making
 def write(table: str) -> None:
     minutes = (time.perf_counter() - START) / 60
     how = (
-        f"By `benchmarks/rates.py` of the template, on {os.cpu_count()} cores, "
+        f"By `benchmarks/rates.py`, on {os.cpu_count()} cores, "
         f"{platform.machine()}, in {minutes:.0f} minutes.\n"
     )
     (HERE / "rates.md").write_text(f"# How often the gate is wrong\n\n{how}\n{table}")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from parcels import CONTRACT, make_model, make_rows
+from parcels import CONTRACT, Project, make_model, make_rows
 
 from gatewright.contract.schema import parse_contract
-from gatewright.evaluation import operations
+from gatewright.evaluation import operations, predictions
 from gatewright.evaluation.behaviour import requested, share
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import BehaviourCheck, OperationsCheck
@@ -72,8 +72,8 @@ def ask(model: Any, **settings: Any) -> list[Finding]:
     rows = some_rows()
     if isinstance(model, Fake) and model.faults.get("missing is NaN"):  # only where it is tried
         rows = rows.dropna(subset="weight")
-    given = {"candidate": answer(model, rows, BASE, "candidate")}
-    return list(BehaviourCheck.check(made, BASE, rows, model, given, None, Sampling()))
+    given = answer(model, rows, BASE, "candidate")
+    return list(BehaviourCheck.check(made, BASE, rows, model, given, Sampling()))
 
 
 def test_a_steady_model_passes() -> None:
@@ -172,8 +172,7 @@ def test_a_class_must_be_named_where_there_are_several() -> None:
                 contract,
                 some_rows(),
                 Three(),
-                {"candidate": answer(Three(), some_rows(), contract, "candidate")},
-                None,
+                answer(Three(), some_rows(), contract, "candidate"),
                 Sampling(),
             )
             if f.subject == "x"
@@ -227,6 +226,26 @@ def test_the_interval_of_a_share_holds_at_its_ends() -> None:
     assert share(1000, 1000, 0.95).low > 0.99
     assert share(0, 1000, 0.95).high < 0.01
     assert share(50, 100, 0.95).low == pytest.approx(0.404, abs=1e-3)
+
+
+def test_the_whole_gate_asks_for_each_row_at_most_eight_times(
+    released: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Candidate, baseline and champion, by all checks: a row asked for is a row of an answer."""
+    rows = make_rows(57_049, first=10_000).drop(columns="email")
+    released.put_test_rows(rows)
+    asked: list[int] = []
+    ask = predictions._raw
+
+    def counted(model: Any, inputs: pd.DataFrame, *about: Any) -> Any:
+        asked.append(len(inputs))
+        return ask(model, inputs, *about)
+
+    monkeypatch.setattr(predictions, "_raw", counted)
+    verdict = released.ask("gate", "--env", "production", expect=1)  # the test rows are others
+    assert "could not be measured" not in str(verdict)
+    assert sum(asked) <= 8 * len(rows)
+    assert len(asked) <= 60
 
 
 # Operations

@@ -84,18 +84,16 @@ def unsteady(
     model: Model,
     rows: pd.DataFrame,
     contract: Contract,
-    given: Floats | None = None,
+    given: Floats,
     seed: int = 0,
 ) -> Iterator[str]:
     """In what a model is not steady, a sentence each: repetition, batches, odd input.
 
-    given: the scores that it gave before for the n rows, of shape (n,) or (n, classes); without
-    them they are asked for first. The rows, or MOST of them drawn without replacement, are asked
-    for once more in another order and other batches; FEW of them alone; and STEADY of them with
-    input that the contract allows and training may not have had.
+    given: the scores that it gave before for the n rows, of shape (n,) or (n, classes). The rows,
+    or MOST of them drawn without replacement, are asked for once more in another order and other
+    batches; FEW of them alone; and STEADY of them with input that the contract allows and training
+    may not have had.
     """
-    if given is None:
-        given = _scores(model, rows, contract)
     order = np.random.default_rng(seed).permutation(len(rows))[:MOST]
     few, of_few = rows[contract.features].iloc[order[:STEADY]], given[order[:STEADY]]
     if not all(_same(model, rows.iloc[at], contract, given[at]) for at in _batches(order)):

@@ -318,18 +318,33 @@ def _block(
 def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     """ROC AUC of several scores on the same rows, and the covariance of these values.
 
-    DeLong, DeLong and Clarke-Pearson (1988), by midranks as in Sun and Xu (2014).
+    DeLong, DeLong and Clarke-Pearson (1988), with one sort a model, as in Sun and Xu (2014).
     y: shape (n,). Returns shape (models,) and (models, models); NaN where a class has no two rows.
     """
-    from scipy.stats import rankdata
+    events = int(y.sum())
+    others = len(y) - events
+    if min(events, others) < 2:
+        return np.full(len(scores), np.nan), np.full((len(scores), len(scores)), np.nan)
+    placed = np.array([_placements(y, of_one) for of_one in scores.values()])
+    of_events, of_others = placed[:, y], placed[:, ~y]
+    covariance = np.cov(of_events) / events + np.cov(of_others) / others
+    return of_events.mean(axis=1), covariance.reshape(len(scores), len(scores))
 
-    table = np.array([*scores.values()])
-    events, others = table[:, y], table[:, ~y]
-    m, n = events.shape[1], others.shape[1]
-    if min(m, n) < 2:
-        return np.full(len(table), np.nan), np.full((len(table), len(table)), np.nan)
-    among = rankdata(np.hstack([events, others]), axis=1)
-    of_events = (among[:, :m] - rankdata(events, axis=1)) / n
-    of_others = 1 - (among[:, m:] - rankdata(others, axis=1)) / m
-    covariance = np.cov(of_events) / m + np.cov(of_others) / n
-    return of_events.mean(axis=1), covariance.reshape(len(table), len(table))
+
+def _placements(y: NDArray[np.bool_], scores: Floats) -> Floats:
+    """For each row the share of the other class that it is ranked right against; ties count half.
+
+    What midranks give, by one sort instead of three.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked, events = scores[order], y[order]
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    sizes = np.diff(np.append(starts, len(y)))
+    up_to = np.append(0, np.cumsum(events))  # events among the first rows
+    ends = starts + sizes
+    others_up_to = np.arange(len(y) + 1) - up_to
+    below = np.repeat((others_up_to[starts] + others_up_to[ends]) / 2, sizes) / others_up_to[-1]
+    above = 1 - np.repeat((up_to[starts] + up_to[ends]) / 2, sizes) / up_to[-1]
+    placed = np.empty(len(y))
+    placed[order] = np.where(events, below, above)
+    return placed

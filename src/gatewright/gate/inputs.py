@@ -20,7 +20,7 @@ from gatewright.evaluation.metrics import Metric, Own, chosen
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice, groups_of
-from gatewright.evaluation.training_diff import Change, compare_training
+from gatewright.evaluation.training_diff import TrainingDiff, compare_training
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.registry.champion import Champion
@@ -128,13 +128,18 @@ class Evidence:
         return load_model(self.candidate_file)
 
     @cached_property
+    def candidate_answers(self) -> Answers:
+        """For the judged rows, by the candidate in this Python environment."""
+        return answer(self.candidate, self.rows, self.contract, CANDIDATE)
+
+    @cached_property
     def answers(self) -> Mapping[str, Answers]:
         """For the judged rows, by candidate, baseline and, if there is one, champion."""
         answers = {}
         if self.told:
             answers = told_answers(self.told, self.rows, self.contract, (CANDIDATE, RULE))
         else:
-            answers[CANDIDATE] = answer(self.candidate, self.rows, self.contract, CANDIDATE)
+            answers[CANDIDATE] = self.candidate_answers
             baseline = load_model(self.root / BASELINE)
             answers[RULE] = answer(baseline, self.rows, self.contract, RULE)
         if self.champion:
@@ -163,7 +168,7 @@ class Evidence:
         return find_leakage(self.train, self.rows, self.contract, self.sampling.seed)
 
     @cached_property
-    def change(self) -> Change:
+    def change(self) -> TrainingDiff:
         return compare_training(self.champion_train, self.train, self.contract, self.sampling.seed)
 
     @cached_property
