@@ -222,7 +222,7 @@ What the statistics promise, in simulated worlds with two models of one making
 def write(table: str, page_table: str) -> None:
     minutes = (time.perf_counter() - START) / 60
     how = (
-        f"By `benchmarks/rates.py` of the template, on {os.cpu_count()} cores, "
+        f"By `benchmarks/rates.py`, on {os.cpu_count()} cores, "
         f"{platform.machine()}, in {minutes:.0f} minutes.\n"
     )
     (HERE / "rates.md").write_text(f"# How often the gate is wrong\n\n{how}\n{table}")

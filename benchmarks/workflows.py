@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests/support"))
 
 from acting import Walk, on_github  # noqa: E402
-from conftest import Project, bake, copy  # noqa: E402
+from projects import Project, bake, copy  # noqa: E402
 from published import Description, fetch  # noqa: E402
 
 

@@ -11,7 +11,7 @@ from parcels import CONTRACT, make_rows
 
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
-from gatewright.evaluation.training_diff import Change, compare_training
+from gatewright.evaluation.training_diff import TrainingDiff, compare_training
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.checks.data import DataCheck
 
@@ -56,11 +56,11 @@ def flipped(rows: pd.DataFrame, where: pd.Series, share: float = 1.0) -> pd.Data
     return rows.assign(broken=rows["broken"] ^ chosen)
 
 
-def judged(change: Change | None, **settings: float) -> list[Finding]:
+def judged(change: TrainingDiff | None, **settings: float) -> list[Finding]:
     return list(DataCheck.check(DataCheck.Settings(**settings), change))
 
 
-def red(change: Change, **settings: float) -> set[str]:
+def red(change: TrainingDiff, **settings: float) -> set[str]:
     """The subjects of what is not green."""
     return {found.subject for found in judged(change, **settings) if found.status != "pass"}
 

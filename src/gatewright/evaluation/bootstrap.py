@@ -322,7 +322,7 @@ def _block(
 def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     """ROC AUC of several scores on the same rows, and the covariance of these values.
 
-    DeLong, DeLong and Clarke-Pearson (1988), by midranks as in Sun and Xu (2014).
+    DeLong, DeLong and Clarke-Pearson (1988), with one sort a model, as in Sun and Xu (2014).
     y: shape (n,). Returns shape (models,) and (models, models); NaN where a class has no two rows.
     """
     events = int(y.sum())

@@ -28,6 +28,16 @@ def mean_error(values: NDArray[np.float64], groups: NDArray[np.int64] | None = N
     return float(np.sqrt((centred**2).sum() * units / max(units - 1, 1)) / len(values))
 
 
+def share_error(flags: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> float:
+    """The standard error of a share of flags of shape (n,); not zero when none or all are set.
+
+    By Laplace's rule of succession; groups as for `mean_error`.
+    """
+    share = (flags.sum() + 1) / (len(flags) + 2)
+    alone = float(np.sqrt(share * (1 - share) / max(len(flags), 1)))
+    return alone if groups is None else max(alone, mean_error(flags.astype(float), groups))
+
+
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Which hypotheses are rejected, with a family-wise error of at most `alpha` (Holm 1979)."""
     rejected = [False] * len(p_values)

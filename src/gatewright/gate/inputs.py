@@ -26,7 +26,7 @@ from gatewright.evaluation.metrics import Metric, Own, chosen
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice, groups_of
-from gatewright.evaluation.training_diff import Change, compare_training
+from gatewright.evaluation.training_diff import TrainingDiff, compare_training
 from gatewright.paths import BASELINE as BASELINE_FILE
 from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
@@ -241,7 +241,7 @@ class GateInputs:
         )
 
     @cached_property
-    def change(self) -> Input[Change]:
+    def change(self) -> Input[TrainingDiff]:
         return load(
             lambda: compare_training(
                 self.champion_train.need(), self.train.need(), self.contract, self.sampling.seed

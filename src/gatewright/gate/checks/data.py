@@ -8,7 +8,9 @@ from pydantic import Field
 
 from gatewright.contract.schema import Strict
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.training_diff import Change, LabelDoubt, Outside
+from gatewright.evaluation.label_noise import LabelDoubt
+from gatewright.evaluation.training_diff import TrainingDiff
+from gatewright.evaluation.unseen_values import UnseenValues
 from gatewright.gate.checks.base import Check, Finding, Status
 
 
@@ -36,7 +38,7 @@ class DataCheck(Check):
         max_disagreement: float = Field(default=0.03, ge=0, le=1)
 
     @staticmethod
-    def check(settings: Settings, change: Change | None) -> Iterator[Finding]:
+    def check(settings: Settings, change: TrainingDiff | None) -> Iterator[Finding]:
         if change is None or change.before is None:
             words = "nothing is live here yet, so there is no training data to compare with"
             if change is not None and change.doubtful is not None:
@@ -49,7 +51,7 @@ class DataCheck(Check):
         yield from _labels(settings, change)
 
 
-def _rows(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
+def _rows(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
     before = change.before or 0
     for subject, count, most, words in (
         ("rows gone", change.gone, settings.max_gone, "are gone"),
@@ -64,7 +66,7 @@ def _rows(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     yield _counted(change.odd_duplicates, settings.max_duplicates, said, "duplicates")
 
 
-def _columns(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
+def _columns(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
     lost = [f"without {name}" for name in change.columns_gone]
     more = [f"with {name}" for name in change.columns_new]
     if lost or more:
@@ -85,7 +87,7 @@ def _columns(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
             yield Finding("refuse", said, subject, bound=most)
 
 
-def _listed(found: list[Outside], shares: dict[str, float], words: str) -> str:
+def _listed(found: list[UnseenValues], shares: dict[str, float], words: str) -> str:
     return "; ".join(
         f"{about.column}: {about.rows:,} touched rows, {shares[about.column]:.2%}, "
         + words.format(f"{about.values:,}")
@@ -93,7 +95,7 @@ def _listed(found: list[Outside], shares: dict[str, float], words: str) -> str:
     )
 
 
-def _balance(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
+def _balance(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
     shift, subject = change.balance, "balance"
     most = settings.max_mean_shift if change.is_number else settings.max_balance_shift
     if shift is None:
@@ -109,7 +111,7 @@ def _balance(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     yield _estimated(apart, most, said, subject, small=farthest * weight <= most / 10)
 
 
-def _labels(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
+def _labels(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
     most, subject = settings.max_disagreement, "labels"
     weight = change.touched / max(change.rows, 1)
     if not change.touched:
