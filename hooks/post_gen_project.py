@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
+ANSWERS: "dict[str, str]" = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
 SLUG = ANSWERS["project_slug"]
 UV = shutil.which("uv") or os.environ.get("UV")
 # The environment of whoever runs cookiecutter must not become the project's.

@@ -82,6 +82,16 @@ def wrong_owner(owner: str) -> "str | None":
     return None
 
 
+def wrong_reviewer(role: str, reviewer: str) -> "str | None":
+    login, team = r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}", r"[a-z0-9][a-z0-9_-]{0,99}"
+    if not re.fullmatch(f"@{login}(/{team})?", reviewer):
+        return (
+            f"{role} {reviewer!r} is nobody whom GitHub could ask for a review: write a user like "
+            "'@ada' or a team like '@octo-org/data'."
+        )
+    return None
+
+
 def main() -> None:
     reasons = [
         wrong_text(key, ANSWERS[key]) for key in ("project_name", "description", "author_name")
@@ -92,6 +102,8 @@ def main() -> None:
         wrong_email(ANSWERS["author_email"]),
         wrong_owner(ANSWERS["github_owner"]),
     ]
+    if reasons[-1] is None:  # else the owners that follow from it are wrong for the same reason
+        reasons += [wrong_reviewer(key, ANSWERS[key]) for key in ANSWERS if key.endswith("_owners")]
     if said := [reason for reason in reasons if reason]:
         sys.exit("\n".join(said))
 

@@ -1,31 +1,46 @@
 """Generate a project and walk a model through the whole of it, bad models included.
 
-    uv run scripts/demo.py [--folder DIR]
+    uv run scripts/demo.py [--folder DIR] [--check | --record]
 
 Every sentence that is printed rests on what a command returned. If one returns what it should
 not, the demo stops there with a non-zero exit status. The project stays in the folder.
+
+--record writes what was told into README.md, and the commands' own words into docs/demo.md.
+--check fails if those tell another story: other sentences, commands or decisions. Figures may
+differ, versions may not.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).parents[1]
+README = TEMPLATE / "README.md"
+RECORD = TEMPLATE / "docs/demo.md"
+MARKS = ("<!-- demo -->\n", "<!-- end of demo -->\n")
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+} | {
+    "COLUMNS": "110",
+    "NO_COLOR": "1",
+    **{f"GIT_{role}_NAME": "You" for role in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{role}_EMAIL": "you@example.com" for role in ("AUTHOR", "COMMITTER")},
 }
 POISON = """
 import pandas, pathlib
@@ -37,15 +52,15 @@ for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
     print(f"{path.name}: {int(hit.sum())} late flights of EV now say that they were on time")
 """
 TRAINING_AUC = """
-import pandas, sklearn.metrics
+import sys
+import pandas, sklearn.metrics, yaml
 from pathlib import Path
-from gatewright.contract.schema import read_contract
 from gatewright.adapters.model_file import load_model
-from gatewright.evaluation.predictions import answer
-contract = read_contract(Path("."))
+target = yaml.safe_load(Path("contract.yaml").read_text())["target"]["name"]
 rows = pandas.read_parquet("data/split/train.parquet")
-answers = answer(load_model(Path("model/model.skops")), rows, contract, "model")
-print(sklearn.metrics.roc_auc_score(rows[contract.target.name], answers.scores))
+for path in sys.argv[1:]:
+    scores = load_model(Path(path)).predict_proba(rows)[:, 1]
+    print(sklearn.metrics.roc_auc_score(rows[target], scores))
 """
 
 
@@ -53,20 +68,89 @@ class Surprise(Exception):
     """A command returned what the story does not expect."""
 
 
+@dataclass
+class Told:
+    """What was told of a run: the story, and the words of the commands that carry it."""
+
+    story: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+
+    def chapter(self, title: str) -> None:
+        self.pages.append(f"## {title}\n")
+
+    def command(self, typed: str, output: str, status: int) -> None:
+        shown = "\n".join(line.rstrip() for line in output.strip().splitlines())
+        self.pages.append(f"```console\n$ {typed}\n{shown}\n$ echo $?\n{status}\n```\n")
+
+    def story_block(self) -> str:
+        lines = "\n".join(self.story)
+        return f"{MARKS[0]}```console\n$ make demo\n{lines}\n```\n{MARKS[1]}"
+
+    def page(self) -> str:
+        head = (
+            "# What the commands say\n\n"
+            "Written by `make transcript`, in one run of the demo. `make demo` fails if its\n"
+            "commands and decisions are no longer these.\n"
+        )
+        return "\n".join([head, *self.pages])
+
+
+def masked(line: str) -> str:
+    """A line without its figures, which differ between machines; a version is no figure."""
+    kept = re.sub(r"-?\b\d[\d,]*(\.\d+)?(?![\d.]*\.\d)\b", "#", line)
+    versions = re.findall(r"\d+\.\d+\.\d+", line)
+    return " ".join([re.sub(r"\d+\.\d+\.\d+", "#", kept), *versions])
+
+
+def skeleton(page: str) -> list[str]:
+    """Of a page of commands: its chapters, the commands, and how each ended."""
+    lines = page.splitlines()
+    return [
+        line if line.startswith(("## ", "$ mlops", "$ uv")) else f"status {lines[number + 1]}"
+        for number, line in enumerate(lines)
+        if line.startswith(("## ", "$ "))
+    ]
+
+
+def differences(told: Told, readme: str, page: str) -> list[str]:
+    """Where README and the page tell another story than a run: lines of a diff, none if alike."""
+    recorded = readme.partition(MARKS[0])[2].partition(MARKS[1])[0].splitlines()
+    new = told.story_block().splitlines()[1:-1]
+    return [
+        *_diff("README.md", [masked(line) for line in recorded], [masked(line) for line in new]),
+        *_diff("docs/demo.md", skeleton(page), skeleton(told.page())),
+    ]
+
+
+def _diff(name: str, recorded: list[str], new: list[str]) -> list[str]:
+    return list(difflib.unified_diff(recorded, new, name, "this run", lineterm="", n=0))
+
+
+def record(told: Told) -> None:
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    README.write_text(f"{before}{told.story_block()}{after}", encoding="utf-8")
+    RECORD.write_text(told.page(), encoding="utf-8")
+
+
 class Project:
     """The generated project, and what was said and done in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, told: Told) -> None:
         self.root = root
+        self.told = told
         self.start = time.monotonic()
 
     def say(self, text: str) -> None:
+        self.told.story.append(text)
         print(f"[{time.monotonic() - self.start:4.0f} s] {text}", flush=True)
 
-    def run(self, *command: str, expect: tuple[int, ...] = (0,)) -> str:
-        print(
-            f"         $ {' '.join(command) if len(command[-1]) < 80 else command[0]}", flush=True
-        )
+    def run(
+        self, *command: str, expect: tuple[int, ...] = (0,)
+    ) -> subprocess.CompletedProcess[str]:
+        shown = command[0] if "-c" in command else " ".join(command).replace(" --quiet", "")
+        print(f"         $ {shown}", flush=True)
         done = subprocess.run(
             command, cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True
         )
@@ -75,39 +159,57 @@ class Project:
                 f"`{' '.join(command)}` returned {done.returncode}, not {expect}:\n"
                 f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
             )
-        return done.stdout
+        return done
 
     def git(self, *words: str) -> str:
-        return self.run("git", *words)
+        return self.run("git", *words).stdout
 
     def mlops(self, *words: str, expect: tuple[int, ...] = (0,)) -> str:
-        return self.run("uv", "run", "--quiet", "mlops", *words, expect=expect)
+        """Run a command, keep what it printed; its last line."""
+        done = self.run("uv", "run", "--quiet", "mlops", *words, expect=expect)
+        output = done.stderr + done.stdout
+        self.told.command(f"uv run mlops {' '.join(words)}", output, done.returncode)
+        return output.strip().splitlines()[-1]
 
-    def ask(self, *words: str, expect: tuple[int, ...] = (0,)) -> Any:
-        return json.loads(self.mlops(*words, "--json", expect=expect))
+    def pipeline(self, *until: str) -> None:
+        self.run("uv", "run", "--quiet", "mlops", "run", *until)
+
+    def python(self, code: str, *words: str) -> str:
+        return self.run("uv", "run", "--quiet", "python", "-c", code, *words).stdout
+
+    def verdict(self) -> Any:
+        """What the gate said last."""
+        return json.loads((self.root / "reports/gate.json").read_text(encoding="utf-8"))
+
+    def live(self) -> dict[str, str | None]:
+        done = self.run("uv", "run", "--quiet", "mlops", "status", "--json")
+        records = json.loads(done.stdout)
+        return {name: record and record["version"] for name, record in records.items()}
+
+    def version(self) -> str | None:
+        """The version that the commit at hand was registered as."""
+        head = self.git("rev-parse", "HEAD").strip()
+        tags = self.git("ls-remote", "origin", "refs/tags/v*").splitlines()
+        named = [ref for sha, ref in (line.split() for line in tags) if sha == head]
+        return named[0].removeprefix("refs/tags/v").removesuffix("^{}") if named else None
 
     def commit(self, message: str) -> None:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--no-verify", "-m", message)
+
+    def push(self) -> None:
         self.git("push", "--quiet", "origin", "main")
 
-    def walk(self, version: str) -> None:
-        """Promote through all environments; each asks its own gate."""
-        for environment in ("dev", "staging", "production"):
-            self.say(self.ask("promote", version, "--to", environment)["message"])
 
-
-def generate(folder: Path) -> Project:
+def generate(folder: Path, told: Told) -> Project:
     shutil.rmtree(folder, onerror=writable_first)
     folder.mkdir(parents=True)
     made = cookiecutter(str(TEMPLATE), no_input=True, output_dir=str(folder))
-    project = Project(Path(made))
-    if not subprocess.run(["git", "config", "user.email"], capture_output=True).stdout:
-        project.git("config", "user.name", "You")
-        project.git("config", "user.email", "you@example.com")
+    project = Project(Path(made), told)
     project.git("init", "--quiet", "--bare", "-b", "main", "../origin.git")
     project.git("remote", "add", "origin", "../origin.git")
-    project.git("push", "--quiet", "-u", "origin", "main", "dvc-storage")
+    # Nothing was trained yet, so the hook that stores models first has nothing to do.
+    project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
     return project
 
 
@@ -119,40 +221,31 @@ def writable_first(function: Any, path: str, _: Any) -> None:
 
 
 def first_model(project: Project) -> str:
+    project.told.chapter("The first model passes")
     project.say("Run the pipeline: check the data, split, train, evaluate, write the model card.")
-    project.mlops("run")
+    project.pipeline()
     project.commit("Train the first model")
-    verdict = project.ask("gate")
+    project.push()
+    project.mlops("gate")
+    verdict = project.verdict()
     auc = verdict["metrics"]["roc_auc"]
-    project.say(
-        f"{verdict['sentence']} ROC AUC {shown(auc['candidate'])}, rule of thumb "
-        f"{shown(auc['baseline'])}."
-    )
-    registered = project.ask("register")
-    project.say(registered["message"])
-    project.walk(registered["version"])
-    return str(registered["version"])
-
-
-def refused(project: Project, what: str) -> None:
-    """The model at hand must get a no from production, and must not become a version."""
-    verdict = project.ask("gate", "--env", "production", expect=(1, 2))
-    project.say(f"{what} {verdict['sentence']}")
-    project.commit("Try it all the same")
-    before = project.ask("status")
-    registered = project.ask("register", expect=(1, 2))
-    project.say(registered["message"].splitlines()[0])
-    if project.ask("status") != before:
-        raise Surprise("a refused model changed an environment")
-    project.git("revert", "--no-edit", "HEAD")
-    project.git("push", "--quiet", "origin", "main")
-    project.run("uv", "run", "--quiet", "dvc", "checkout", "--quiet", "--force")
+    project.say(verdict["sentence"])
+    project.say(f"ROC AUC {shown(auc['candidate'])}, rule of thumb {shown(auc['baseline'])}.")
+    project.say(project.mlops("register"))
+    version = project.version()
+    if version is None:
+        raise Surprise("a model that passed is no version")
+    for environment in ("dev", "staging", "production"):
+        project.say(project.mlops("promote", version, "--to", environment))
+    return version
 
 
 def false_progress(project: Project) -> None:
-    before = float(project.run("uv", "run", "--quiet", "python", "-c", TRAINING_AUC))
+    project.told.chapter("False progress is refused")
+    before = project.root.parent / "before.skops"
+    shutil.copy(project.root / "model/model.skops", before)
     params = project.root / "params.yaml"
-    text = params.read_text()
+    text = params.read_text(encoding="utf-8")
     for old, new in (
         ("max_iter: 200", "max_iter: 500"),
         ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
@@ -162,53 +255,59 @@ def false_progress(project: Project) -> None:
         if old not in text:
             raise Surprise(f"params.yaml has no '{old}'")
         text = text.replace(old, new, 1)
-    params.write_text(text)
+    params.write_text(text, encoding="utf-8")
     project.say("Change the parameters: more, larger, finer trees.")
-    project.mlops("run")
-    after = float(project.run("uv", "run", "--quiet", "python", "-c", TRAINING_AUC))
-    if after <= before:
-        raise Surprise(f"the change does not even look like progress: {before} to {after}")
-    refused(project, f"On the training rows ROC AUC rises from {before:.3f} to {after:.3f}. But:")
+    project.pipeline("train")
+    told = project.python(TRAINING_AUC, str(before), "model/model.skops")
+    was, now = map(float, told.split())
+    if now <= was:
+        raise Surprise(f"the change does not even look like progress: {was} to {now}")
+    project.say(f"On the training rows ROC AUC rises from {was:.3f} to {now:.3f}. But:")
+    project.mlops("gate", "--env", "production", expect=(1, 2))
+    project.say(project.verdict()["sentence"])
+    project.git("checkout", "--quiet", "--", ".")
 
 
-def poisoned(project: Project) -> None:
+def poisoned(project: Project, live: dict[str, str | None]) -> None:
+    """Who does not ask the gate first meets it when the model is to become a version."""
+    project.told.chapter("Poison is refused")
     project.say("Poison the labels: in the history, half of EV's late flights become punctual.")
-    print(project.run("uv", "run", "--quiet", "python", "-c", POISON), end="")
-    project.mlops("run")
-    refused(project, "The pipeline runs as if nothing were wrong. But:")
+    print(project.python(POISON), end="")
+    project.pipeline()
+    project.commit("Correct the labels of EV")
+    project.say("The pipeline runs as if nothing were wrong. But:")
+    project.say(project.mlops("register", expect=(1, 2)))
+    if project.version() is not None or project.live() != live:
+        raise Surprise("a refused model became a version, or changed an environment")
+    project.git("revert", "--no-edit", "HEAD")
+    project.run("uv", "run", "--quiet", "dvc", "checkout", "--quiet", "--force")
 
 
 def september(project: Project) -> str | None:
     """A month arrives. Promote it as far as the gates let it."""
+    project.told.chapter("A month of data passes")
     project.say("September arrives.")
     shutil.copy(project.root / "data/incoming/2013-09.parquet", project.root / "data/raw")
-    project.mlops("run")
+    project.pipeline()
     project.commit("Add the flights of September")
-    registered = project.ask("register", expect=(0, 1, 2))
-    project.say(registered["message"].splitlines()[0])
-    if not registered["changed"]:
+    project.push()
+    project.say(project.mlops("register", expect=(0, 1, 2)))
+    version = project.version()
+    if version is None:
         return None
     for environment in ("dev", "staging", "production"):
-        promoted = project.ask(
-            "promote", registered["version"], "--to", environment, expect=(0, 1, 2)
-        )
-        project.say(promoted["message"].splitlines()[0])
-        if not promoted["changed"]:
-            return None
-    return str(registered["version"])
+        project.say(project.mlops("promote", version, "--to", environment, expect=(0, 1, 2)))
+    return version
 
 
 def roll_back(project: Project, first: str, second: str | None) -> None:
-    if second is None:
-        project.say("Nothing newer than the first version reached production: no way back, and")
-        project.ask("rollback", "production", expect=(1,))
-        project.say("the command says so.")
-        return
+    project.told.chapter("The way back")
+    way = second is not None and project.live()["production"] == second
     start = time.monotonic()
-    outcome = project.ask("rollback", "production", "--reason", "rehearsal")
-    project.say(f"{outcome['message']} It took {time.monotonic() - start:.1f} s.")
-    live = project.ask("status")["production"]["version"]
-    if live != first:
+    words = ("rollback", "production", "--reason", "rehearsal")
+    project.say(project.mlops(*words, expect=(0,) if way else (1,)))
+    project.say(f"It took {time.monotonic() - start:.1f} s.")
+    if (live := project.live()["production"]) != first:
         raise Surprise(f"production has {live}, not {first}")
 
 
@@ -216,24 +315,48 @@ def shown(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
+def walk(folder: Path, told: Told) -> Project:
+    project = generate(folder, told)
+    first = first_model(project)
+    live = project.live()
+    false_progress(project)
+    poisoned(project, live)
+    second = september(project)
+    roll_back(project, first, second)
+    project.told.chapter("What is live, and what happened")
+    for command in ("status", "history"):
+        project.mlops(command)
+        print(told.pages[-1])
+    return project
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, default=TEMPLATE / ".demo")
-    folder = parser.parse_args().folder.resolve()
+    after = parser.add_mutually_exclusive_group()
+    after.add_argument("--check", action="store_true", help="against README.md and docs/demo.md")
+    after.add_argument("--record", action="store_true", help="into README.md and docs/demo.md")
+    arguments = parser.parse_args()
+    folder, told = arguments.folder.resolve(), Told()
     print(f"Generate a project with the default answers in {folder}", flush=True)
+    start = time.monotonic()
     try:
-        project = generate(folder)
-        first = first_model(project)
-        false_progress(project)
-        poisoned(project)
-        second = september(project)
-        roll_back(project, first, second)
-        print("\nWhat is live:\n" + project.mlops("status"))
-        print("The audit trail:\n" + project.mlops("history"))
+        project = walk(folder, told)
     except Surprise as surprise:
         print(f"\nThe story went wrong: {surprise}", file=sys.stderr)
         return 1
-    project.say(f"Done. The project is yours to play with: cd {os.path.relpath(project.root)}")
+    where = os.path.relpath(project.root)
+    print(f"Done in {time.monotonic() - start:.0f} s. It is yours to play with: cd {where}")
+    if arguments.record:
+        record(told)
+    if arguments.check:
+        found = differences(
+            told, README.read_text(encoding="utf-8"), RECORD.read_text(encoding="utf-8")
+        )
+        if found:
+            print("README.md or docs/demo.md tell another story; `make transcript` mends them:")
+            print("\n".join(found))
+            return 1
     return 0
 
 

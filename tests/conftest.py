@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from projects import ENVIRONMENT, Project, bake, copy
+from projects import ENVIRONMENT, Parcels, Project, bake, copy, make_parcels, owned
 from published import Description, fetch
 
 
@@ -57,7 +57,7 @@ def baked(shared: Callable[..., Path]) -> Project:
 
 
 @pytest.fixture(scope="session")
-def _trained(baked: Project, shared: Callable[..., Path]) -> Project:
+def _flights(baked: Project, shared: Callable[..., Path]) -> Project:
     def make(folder: Path) -> None:
         project = copy(baked, folder)
         project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
@@ -66,52 +66,70 @@ def _trained(baked: Project, shared: Callable[..., Path]) -> Project:
         project.mlops("run")
         project.commit("Train the first model")
 
-    return Project(shared("trained", make) / "late-flights", baked.venv)
+    return Project(shared("flights", make) / "late-flights", baked.venv)
 
 
 @pytest.fixture(scope="session")
-def _live(_trained: Project, shared: Callable[..., Path]) -> Project:
+def _flights_live(_flights: Project, shared: Callable[..., Path]) -> Project:
+    def make(folder: Path) -> None:
+        project = copy(_flights, folder)
+        project.mlops("register")
+        project.mlops("promote", "1.0.0", "--to", "dev")
+
+    return Project(shared("flights-live", make) / "late-flights", _flights.venv)
+
+
+@pytest.fixture(scope="session")
+def _trained(baked: Project, shared: Callable[..., Path]) -> Parcels:
+    def make(folder: Path) -> None:
+        project = make_parcels(baked, folder)
+        project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
+        project.mlops("run")
+        project.commit("Train the first model")
+
+    return Parcels(shared("trained", make) / "parcels", baked.venv)
+
+
+@pytest.fixture(scope="session")
+def _live(_trained: Parcels, shared: Callable[..., Path]) -> Parcels:
     def make(folder: Path) -> None:
         project = copy(_trained, folder)
         project.mlops("register")
         for environment in ("dev", "staging", "production"):
             project.mlops("promote", "1.0.0", "--to", environment)
 
-    return Project(shared("live", make) / "late-flights", _trained.venv)
+    return Parcels(shared("live", make) / "parcels", _trained.venv)
 
 
 @pytest.fixture(scope="session")
-def _september(_live: Project, shared: Callable[..., Path]) -> Project:
+def _second(_live: Parcels, shared: Callable[..., Path]) -> Parcels:
     def make(folder: Path) -> None:
         project = copy(_live, folder)
-        shutil.copy(project.root / "data/incoming/2013-09.parquet", project.root / "data/raw")
+        project.add_rows()
         project.mlops("run")
-        project.commit("Add the flights of September")
+        project.commit("Add the parcels of March")
         project.mlops("register")
         project.mlops("promote", "1.0.1", "--to", "dev")
 
-    return Project(shared("september", make) / "late-flights", _live.venv)
+    return Parcels(shared("second", make) / "parcels", _live.venv)
 
 
 @pytest.fixture(scope="session")
-def _staged(_trained: Project, shared: Callable[..., Path]) -> Project:
+def _staged(_trained: Parcels, shared: Callable[..., Path]) -> Parcels:
     def make(folder: Path) -> None:
         project = copy(_trained, folder)
-        owners = project.root / ".github/CODEOWNERS"
-        owners.write_text(owners.read_text().replace("@your-organisation", "@ada"))
+        owned(project)
         project.commit("Ada owns it")
         for version in ("1.0.0", "1.0.1"):
             if version == "1.0.1":
-                month = project.root / "data/incoming/2013-09.parquet"
-                shutil.copy(month, project.root / "data/raw")
+                project.add_rows()
                 project.mlops("run")
-                project.commit("Add the flights of September")
+                project.commit("Add the parcels of March")
             project.mlops("register")
             for environment in ("dev", "staging"):
                 project.mlops("promote", version, "--to", environment)
-        project.git("push", "--quiet", "--no-verify", "origin", "main")
 
-    return Project(shared("staged", make) / "late-flights", _trained.venv)
+    return Parcels(shared("staged", make) / "parcels", _trained.venv)
 
 
 @pytest.fixture
@@ -121,24 +139,36 @@ def project(baked: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def trained(_trained: Project, tmp_path: Path) -> Project:
-    """The first model is trained and committed; a bare repository is its origin."""
+def flights(_flights: Project, tmp_path: Path) -> Project:
+    """The first model of the flights is trained and committed; a bare repository is its origin."""
+    return copy(_flights, tmp_path)
+
+
+@pytest.fixture
+def flights_live(_flights_live: Project, tmp_path: Path) -> Project:
+    """As `flights`, with 1.0.0 live in dev."""
+    return copy(_flights_live, tmp_path)
+
+
+@pytest.fixture
+def trained(_trained: Parcels, tmp_path: Path) -> Parcels:
+    """The first model of the parcels is trained and committed; nothing of it is stored yet."""
     return copy(_trained, tmp_path)
 
 
 @pytest.fixture
-def live(_live: Project, tmp_path: Path) -> Project:
+def live(_live: Parcels, tmp_path: Path) -> Parcels:
     """Version 1.0.0 is live in dev, staging and production."""
     return copy(_live, tmp_path)
 
 
 @pytest.fixture
-def september(_september: Project, tmp_path: Path) -> Project:
-    """1.0.0 is live everywhere; 1.0.1, with the data of September, is in dev."""
-    return copy(_september, tmp_path)
+def second(_second: Parcels, tmp_path: Path) -> Parcels:
+    """1.0.0 is live everywhere; 1.0.1, with the data of March, is in dev."""
+    return copy(_second, tmp_path)
 
 
 @pytest.fixture
-def staged(_staged: Project, tmp_path: Path) -> Project:
-    """1.0.0 and after it 1.0.1 came to staging; nothing is in production."""
+def staged(_staged: Parcels, tmp_path: Path) -> Parcels:
+    """1.0.0 and after it 1.0.1 came to staging; nothing is in production. Ada owns it."""
     return copy(_staged, tmp_path)

@@ -1,117 +1,116 @@
-"""Bad models walk up to the gate of the real project, each kind on its own.
+"""Bad models walk up to the gate and to the registry, each kind on its own.
 
-What is asserted is not only the no, but which check says it.
+What is asserted is not only the no, but which check says it. The flights' own, one that overfits
+and one that is poisoned, walk through the workflow: tests/workflows/test_model_gate.py.
 """
 
 import json
+import math
+import pickle
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+import joblib
+import pandas as pd
 import pytest
-from projects import ASKED, Project
+from parcels import make_model
+from projects import ASKED, Parcels, Project
 
 pytestmark = pytest.mark.slow
+MODEL = "model/model.skops"
 
 
-def retrain(project: Project) -> None:
+class Mark:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (open, ("mark", "w"))
+
+
+def retrained(project: Parcels) -> None:
     project.mlops("run", "train")
 
 
-def overfitted(project: Project) -> None:
-    project.overfit()
-    retrain(project)
+def worsened(project: Parcels) -> None:
+    project.worsen()
+    retrained(project)
 
 
-def poisoned(project: Project) -> None:
-    project.poison()
-    retrain(project)
+def shuffled_labels(project: Parcels) -> None:
+    for path in (project.root / "data/raw").glob("*.parquet"):
+        rows = pd.read_parquet(path)
+        train = rows["number"] % 2 == 0
+        labels = rows.loc[train, "broken"].sample(frac=1, random_state=0)
+        rows.loc[train, "broken"] = labels.to_numpy()
+        rows.to_parquet(path)
+    retrained(project)
 
 
-def shuffled_labels(project: Project) -> None:
-    code = """
-import pandas, pathlib
-for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
-    rows = pandas.read_parquet(path)
-    rows["late"] = rows["late"].sample(frac=1, random_state=0).to_numpy()
-    rows.to_parquet(path, index=False)
-"""
-    project.python(code)
-    retrain(project)
+def poisoned(project: Parcels) -> None:
+    """Half of one shop's broken parcels arrived whole, as far as training knows."""
+    for path in (project.root / "data/raw").glob("*.parquet"):
+        rows = pd.read_parquet(path)
+        hit = (rows["number"] % 4 == 0) & (rows["shop"] == "north")
+        rows.loc[hit, "broken"] = False
+        rows.to_parquet(path)
+    retrained(project)
 
 
-def pickled(project: Project) -> None:
-    code = """
-import pickle
-class Mark:
-    def __reduce__(self): return (open, ("mark", "w"))
-open("model/model.skops", "wb").write(pickle.dumps(Mark()))
-"""
-    project.python(code)
-    project.run("dvc", "commit", "--force", "train")
+def pickled(project: Parcels) -> None:
+    (project.root / MODEL).write_bytes(pickle.dumps(Mark()))
+    project.run("dvc", "commit", "--quiet", "--force", "train")
 
 
-def joblibbed(project: Project) -> None:
-    code = """
-import joblib
-class Mark:
-    def __reduce__(self): return (open, ("mark", "w"))
-joblib.dump(Mark(), "model/model.skops", compress=3)
-"""
-    project.python(code)
-    project.run("dvc", "commit", "--force", "train")
+def joblibbed(project: Parcels) -> None:
+    joblib.dump(Mark(), project.root / MODEL, compress=3)
+    project.run("dvc", "commit", "--quiet", "--force", "train")
 
 
-def swapped_model(project: Project) -> None:
-    project.python("import shutil; shutil.copy('model/baseline.skops', 'model/model.skops')")
+def swapped_model(project: Parcels) -> None:
+    shutil.copy(project.root / "model/baseline.skops", project.root / MODEL)
 
 
-def easier_test_set(project: Project) -> None:
+def easier_test_set(project: Parcels) -> None:
     """Rows that the candidate gets wrong are dropped; the lock is left as it was."""
-    code = """
-import pandas
-rows = pandas.read_parquet("data/split/test.parquet")
-guess = pandas.read_parquet("reports/predictions.parquet")["candidate"] > 0.3
-rows[guess.to_numpy() == rows["late"].to_numpy()].to_parquet("data/split/test.parquet")
-"""
-    project.python(code)
+    path = project.root / "data/split/test.parquet"
+    rows = pd.read_parquet(path)
+    guess = pd.read_parquet(project.root / "reports/predictions.parquet")["candidate"] > 0.5
+    rows[guess.to_numpy() == rows["broken"].to_numpy()].to_parquet(path)
 
 
-def few_rows(project: Project) -> None:
-    project.edit("params.yaml", 'until: "2013-09-01"', 'until: "2013-07-08"')
-    retrain(project)
+def not_a_number(project: Parcels) -> None:
+    project.swap(make_model(math.nan, 1.0))
 
 
-def missing_model(project: Project) -> None:
-    (project.root / "model/model.skops").unlink()
+def few_rows(project: Parcels) -> None:
+    project.edit("src/parcels.py", "% 2 == 1]", "% 20 == 1]")
+    retrained(project)
 
 
-def missing_test_set(project: Project) -> None:
-    (project.root / "data/split/test.parquet").unlink()
+def missing(path: str) -> Callable[[Parcels], None]:
+    return lambda project: (project.root / path).unlink()
 
 
-BAD: dict[str, tuple[Callable[[Project], None], set[str]]] = {
-    "overfitted": (overfitted, {"bounds", "champion", "behaviour"}),
-    "half of one airline's labels turned": (poisoned, {"champion", "data"}),
-    "labels shuffled": (
-        shuffled_labels,
-        {"bounds", "baseline", "champion", "slices", "data", "behaviour"},
-    ),
+BAD: dict[str, tuple[Callable[[Parcels], None], set[str]]] = {
+    "worse": (worsened, {"champion", "slices"}),
+    "half of one shop's labels turned": (poisoned, {"champion", "data"}),
+    "labels shuffled": (shuffled_labels, {"bounds", "baseline", "champion", "slices", "data"}),
     "a pickle under the model's name": (pickled, ASKED),
     "a joblib under the model's name": (joblibbed, ASKED),
     "another model than the lock names": (
         swapped_model,
         {"files", "bounds", "baseline", "champion", "slices"},
     ),
-    "a test set made easier": (easier_test_set, {"files", "holdout", "bounds", "leakage"}),
-    "predictions that are NaN": (Project.answer_nan, ASKED),
-    "a week of test rows": (few_rows, {"rows", "holdout"}),
-    "no model": (missing_model, {"files", *ASKED}),
-    "no test set": (missing_test_set, {"files", "rows", "holdout", *ASKED}),
+    "a test set made easier": (easier_test_set, {"files", "holdout", "leakage"}),
+    "predictions that are NaN": (not_a_number, ASKED),
+    "too few test rows": (few_rows, {"rows", "holdout"}),
+    "no model": (missing(MODEL), {"files", *ASKED}),
+    "no test set": (missing("data/split/test.parquet"), {"files", "rows", "holdout", *ASKED}),
 }
 
 
 @pytest.mark.parametrize(("spoil", "checks"), BAD.values(), ids=BAD.keys())
 def test_a_bad_model_is_refused(
-    spoil: Callable[[Project], None], checks: set[str], live: Project
+    spoil: Callable[[Parcels], None], checks: set[str], live: Parcels
 ) -> None:
     before = live.live()
     spoil(live)
@@ -129,34 +128,35 @@ def test_a_bad_model_is_refused(
     assert "refs/tags/v1.1.0" not in live.git("ls-remote", "origin")
 
 
-def test_the_honest_model_is_let_in(live: Project) -> None:
-    verdict = live.ask("gate", "--env", "production")
+def test_the_honest_model_is_let_in(flights_live: Project) -> None:
+    """The flights, as they were generated."""
+    verdict = flights_live.ask("gate", "--env", "dev")
     assert verdict["decision"] == "yes"
-    assert live.refusals(verdict) == set()
+    assert flights_live.refusals(verdict) == set()
     assert "not worse than 1.0.0" in json.dumps(verdict)
 
 
-def test_a_doctored_metric_decides_nothing(live: Project) -> None:
-    overfitted(live)
+def test_a_doctored_metric_decides_nothing(live: Parcels) -> None:
+    worsened(live)
     honest = live.ask("gate", expect=1)
-    metrics = json.loads((live.root / "reports/metrics.json").read_text())
+    path = Path(live.root, "reports/metrics.json")
+    metrics = json.loads(path.read_text())
     for entry in metrics["metrics"].values():
         entry["candidate"] = {"value": 0.99, "low": 0.99, "high": 0.99}
-    (live.root / "reports/metrics.json").write_text(json.dumps(metrics))
+    path.write_text(json.dumps(metrics))
     assert live.ask("gate", expect=1)["metrics"] == honest["metrics"]
 
 
-def test_a_small_loss_that_the_rows_cannot_settle_is_undecided(live: Project) -> None:
+def test_a_small_loss_that_the_rows_cannot_settle_is_undecided(live: Parcels) -> None:
     """Within sight of the margin: neither proven harmless nor proven harmful."""
-    live.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.0")
-    live.edit("gates.yaml", "brier_score: 0.001", "brier_score: 1.0")
-    live.edit("params.yaml", "seed: 0", "seed: 1")
-    retrain(live)
+    live.edit("gates.yaml", "approval:", "cannot_tell: {dev: warn}\napproval:")
+    live.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.0, brier_score: 1.0")
+    live.swap(make_model(1.5, 1.25))
     verdict = live.ask("gate", "--env", "staging", expect=2)
     (answer,) = [a for a in verdict["answers"] if a["check"] == "champion"]
     (auc,) = [f for f in answer["findings"] if f["subject"] == "roc_auc"]
     low, high = auc["estimate"]["low"], auc["estimate"]["high"]
-    assert low < 0 < high, "another seed is no proven change"
+    assert low < 0 < high, "another weight is no proven change"
     assert (auc["status"], verdict["decision"]) == ("unsure", "undecided")
     assert "CANNOT TELL" in live.mlops("gate", "--env", "staging", expect=2).stdout
     warned = live.ask("gate", "--env", "dev")

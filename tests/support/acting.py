@@ -1,4 +1,4 @@
-"""GitHub Actions on this machine: `act` runs a project's workflows.
+"""GitHub Actions on this machine: `act` runs a project's workflows, or `steps` in this process.
 
 A bare repository plays GitHub's Git side, under its real address by `url.<path>.insteadOf`, and
 keeps the rulesets that close a branch; the stand-in plays its API. Actions that cannot be fetched
@@ -24,6 +24,7 @@ from nacl.public import SealedBox
 from projects import ENVIRONMENT, Project
 from published import Description
 from standin import StandIn, event
+from steps import Call, Run
 
 ACTIONS = Path(__file__).parent / "actions"
 SLUG = "acme/late-flights"
@@ -63,6 +64,15 @@ PRIVATE = """\
 }}
 exec git {service} "$@"
 """
+# Notes how `uv` was called, and lets it run.
+UV = """\
+#!/bin/sh
+into="{place}/calls/$(date +%s%N)"
+mkdir -p "${{into}}"
+env -0 > "${{into}}/env"
+printf '%s\\0' "$@" > "${{into}}/words"
+exec {uv} "$@"
+"""
 # Stands in for gh: what the action `attest` signed in a run of the release is attested.
 GH = """\
 #!/bin/sh
@@ -92,6 +102,7 @@ class Walk:
     summary: str
     folder: Path
     steps: tuple[tuple[str, str, float], ...] = ()  # job, step, seconds
+    calls: tuple[Call, ...] = ()  # of uv: in this process, or where they were noted
 
     @property
     def end(self) -> str:
@@ -116,19 +127,25 @@ class Walk:
 
 
 @contextmanager
-def on_github(project: Project, published: Description) -> Iterator[GitHubActions]:
+def on_github(
+    project: Project, published: Description, act: bool = True
+) -> Iterator[GitHubActions]:
     """The project, on a GitHub that finds each request and answer as it is published."""
     with StandIn(published) as hub:
-        yield GitHubActions(project, hub)
+        yield GitHubActions(project, hub, act)
     assert hub.errors == []
 
 
 class GitHubActions:
-    """A project whose origin is on GitHub, and the runner of its workflows."""
+    """A project whose origin is on GitHub, and the runner of its workflows.
 
-    def __init__(self, project: Project, hub: StandIn) -> None:
+    The runner is `act`, or with `act` false this process; a test may change it between two walks.
+    """
+
+    def __init__(self, project: Project, hub: StandIn, act: bool = True) -> None:
         self.project = project
         self.hub = hub
+        self.act = act
         self.place = project.root.parent / "github"
         self.home = self.place / "home"
         self.home.mkdir(parents=True)
@@ -292,7 +309,7 @@ class GitHubActions:
 
     def _maintain(self, *words: str, expect: int = 0) -> str:
         env = {"GITHUB_API_URL": self.hub.url, "GH_TOKEN": OWNER_TOKEN}
-        return self.project.run("mlops", *words, expect=expect, env=env).stdout
+        return self.project.mlops(*words, expect=expect, env=env).stdout
 
     def merge_proposal(self, login: str) -> dict[str, Any]:
         """Somebody merges the open pull request to the registry; it."""
@@ -332,10 +349,14 @@ class GitHubActions:
         ref: str = "main",
         approved_by: str = "",
         again: int | None = None,
+        until: str | None = None,
         words: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
     ) -> Walk:
-        """Run a workflow as it stands in commit `sha`; `again` is a run that is tried again."""
+        """Run a workflow as it stands in commit `sha`.
+
+        `again` is a run that is tried again, `until` the last job that runs, `words` are for `act`.
+        """
         self.run_id += again is None
         number = again or self.run_id
         self.hub.run(number, workflow, event=name, actor=self.actor)
@@ -364,6 +385,16 @@ class GitHubActions:
             **self.env,
             **(env or {}),
         }
+        around = {
+            **{
+                k: v for k, v in ENVIRONMENT.items() if not k.startswith(("GIT_AUTHOR", "GIT_COMM"))
+            },
+            "HOME": str(self.home),
+            "PATH": f"{self.place / 'bin'}{os.pathsep}{ENVIRONMENT['PATH']}",
+            "XDG_CACHE_HOME": str(run / "cache"),
+        }
+        if not self.act:
+            return self._in_process(workflow, name, whole, sha, ref, until, run, around | variables)
         command = [
             *("act", name, "--json", "--no-skip-checkout", "--actor", self.actor),
             *("-P", "ubuntu-latest=-self-hosted", "-W", str(tree / ".github/workflows" / workflow)),
@@ -372,6 +403,7 @@ class GitHubActions:
             *(word for pair in variables.items() for word in ("--env", "=".join(pair))),
             *(word for pair in self.variables.items() for word in ("--var", "=".join(pair))),
             *self._mapped(tree),
+            *(("-j", until) if until else ()),
             *words,
         ]
         secrets = run / "secrets"
@@ -383,20 +415,71 @@ class GitHubActions:
         done = subprocess.run(
             [*command, "--secret-file", str(secrets)],
             cwd=tree,
-            env={
-                **{
-                    k: v
-                    for k, v in ENVIRONMENT.items()
-                    if not k.startswith(("GIT_AUTHOR", "GIT_COMM"))
-                },
-                "HOME": str(self.home),
-                "PATH": f"{self.place / 'bin'}{os.pathsep}{ENVIRONMENT['PATH']}",
-                "XDG_CACHE_HOME": str(run / "cache"),
-            },
+            env=around,
             capture_output=True,
             text=True,
         )
         return self._told(done, number, run)
+
+    def note_calls(self) -> None:
+        """Let `act` note how the steps call `uv`, as this process does anyway."""
+        script = self.place / "bin/uv"
+        script.write_text(UV.format(place=self.place, uv=shutil.which("uv")))
+        script.chmod(0o755)
+
+    def _in_process(
+        self,
+        workflow: str,
+        name: str,
+        payload: dict[str, Any],
+        sha: str,
+        ref: str,
+        until: str | None,
+        run: Path,
+        env: dict[str, str],
+    ) -> Walk:
+        """The same by `steps`: what `act` tells the jobs is told here."""
+        pull = payload.get("pull_request", {})
+        if name == "pull_request":
+            full = f"refs/pull/{payload['number']}/merge"
+        else:
+            full = payload.get("merge_group", {}).get("head_ref") or f"refs/heads/{ref}"
+        asked = name.startswith("pull_request")
+        github = {
+            "event": payload,
+            "event_name": name,
+            "actor": self.actor,
+            "sha": sha,
+            "ref": full,
+            "ref_name": re.sub(r"^refs/(heads|tags|pull)/", "", full),
+            "base_ref": pull["base"]["ref"] if asked else "",
+            "head_ref": pull["head"]["ref"] if asked else "",
+            "repository": SLUG,
+            "repository_owner": SLUG.partition("/")[0],
+            "server_url": SERVER,
+            "event_path": str(run / "event.json"),
+        }
+        told = {f"GITHUB_{k.upper()}": v for k, v in github.items() if isinstance(v, str)}
+        context = {
+            "github": github | {"token": TOKEN, "run_id": env["GITHUB_RUN_ID"]},
+            "vars": dict(self.variables),
+            "secrets": {"GITHUB_TOKEN": TOKEN, **self.secrets},
+            "inputs": payload.get("inputs") or {},
+        }
+        always = {"CI": "true", "GITHUB_ACTIONS": "true"}
+        tree, tools = run / "tree", self.project.venv / "bin"
+        made = Run(tree, run, context, env | always | told, tools, _stand_in)
+        results = made.execute(workflow, until)
+        bad = [one for one in results.values() if one["result"] == "failure"]
+        return Walk(
+            int(env["GITHUB_RUN_ID"]),
+            int(bool(bad)),
+            made.jobs,
+            "\n".join(made.log),
+            "\n".join(made.summary),
+            run,
+            calls=tuple(made.calls),
+        )
 
     def _told(self, done: subprocess.CompletedProcess[str], number: int, run: Path) -> Walk:
         jobs: dict[str, str] = {}
@@ -416,7 +499,8 @@ class GitHubActions:
                 jobs[entry["jobID"]] = entry["jobResult"]
         log = "\n".join([*lines, done.stderr])
         shown = "\n".join(summaries)
-        return Walk(number, done.returncode, jobs, log, shown, run, tuple(steps))
+        calls = tuple(_noted_calls(self.place / "calls"))
+        return Walk(number, done.returncode, jobs, log, shown, run, tuple(steps), calls)
 
     def _served(self, service: str) -> Path:
         """A Git service that asks for the token of the run."""
@@ -485,3 +569,17 @@ class GitHubActions:
     def _cache(self) -> str:
         said = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True)
         return said.stdout.strip() or os.environ["UV_CACHE_DIR"]
+
+
+def _stand_in(name: str) -> Path:
+    """The folder of the action that stands in for `owner/name` or `owner/name/inner`."""
+    owner, action, *inner = name.split("/")
+    return ACTIONS.joinpath(STAND_INS[f"{owner}/{action}"], *inner)
+
+
+def _noted_calls(folder: Path) -> Iterator[Call]:
+    for place in sorted(folder.iterdir()) if folder.exists() else ():
+        words = tuple((place / "words").read_text().split("\0")[:-1])
+        env = dict(pair.split("=", 1) for pair in (place / "env").read_text().split("\0")[:-1])
+        yield Call(env["GITHUB_JOB"], words, env)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 BOT = "github-actions[bot]"
@@ -132,7 +132,7 @@ class Hub:
 
     # The server
 
-    def __enter__(self) -> Hub:
+    def __enter__(self) -> Self:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from gatewright.adapters.dvc import dvc
 from gatewright.adapters.files import digest
 from gatewright.adapters.model_file import seal
-from gatewright.adapters.storage import dvc
 from gatewright.cli import main
 from gatewright.paths import BASELINE, MODEL, TEST
 
@@ -219,8 +219,8 @@ class Project:
         return self.mlops(*words, "--json", expect=expect).json
 
     def dvc(self, *words: str) -> None:
-        with chdir(self.root), redirect_stdout(io.StringIO()):
-            assert dvc(*words) == 0
+        with redirect_stdout(io.StringIO()):
+            assert dvc(self.root, *words) == 0
 
     def git(self, *words: str, **env: str) -> str:
         command, env = ["git", *words], {**os.environ, **env}
@@ -242,14 +242,17 @@ class Project:
         self.git("clone", "--quiet", str(self.origin), str(self.root.parent / name))
         return Project(self.root.parent / name)
 
-    def retrain(self, strength: float) -> None:
-        """Another C: another model, and a new minor version."""
+    def train(self, strength: float) -> None:
         (self.root / "params.yaml").write_text(f"train: {{C: {strength}}}\n")
         self.mlops("run")
+
+    def retrain(self, strength: float) -> None:
+        """Another C: another model, and a new minor version."""
+        self.train(strength)
         self.commit("Retrain")
         self.git("push", "--quiet")
 
-    def put(self, path: str, write: Callable[[Path], None]) -> None:
+    def put(self, path: str, write: Callable[[Path], object]) -> None:
         """Change an output of the pipeline and let dvc.lock say that it made it so."""
         before = digest(self.root / path, "md5")
         write(self.root / path)
@@ -297,7 +300,7 @@ class Project:
         self.git("clone", "--quiet", "--branch", branch, str(self.origin), str(place))
         return Project(place)
 
-    def change_branch(self, branch: str, change: Callable[[Path], None], *push: str) -> None:
+    def change_branch(self, branch: str, change: Callable[[Path], object], *push: str) -> None:
         """Somebody changes a branch of origin past the machinery."""
         stranger = self.stranger(branch)
         change(stranger.root)
@@ -334,8 +337,12 @@ def make_project(
     folder: Path,
     changes: Mapping[str, str] = MappingProxyType({}),
     rows: Callable[[int, int], pd.DataFrame] = make_rows,
+    trained: Sequence[float] = (),
 ) -> Project:
-    """Generate, train, commit and publish it; `changes` are other texts of some files."""
+    """Generate, train, commit and publish it; `changes` are other texts of some files.
+
+    What was `trained` with other strengths is in DVC's run cache, so that `retrain` is quick.
+    """
     project = Project(folder / "parcels")
     for name, text in (FILES | dict(changes)).items():
         path = project.root / name
@@ -348,7 +355,9 @@ def make_project(
     project.git("init", "--quiet")
     project.git("remote", "add", "origin", str(project.origin))
     project.mlops("setup")
-    project.mlops("run")
+    for strength in trained:
+        project.train(strength)
+    project.train(1.0) if trained else project.mlops("run")
     project.commit("Train")
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
     project.mlops("push")

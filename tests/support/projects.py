@@ -2,19 +2,34 @@
 
 `uv` and Git are the real ones. A baked project keeps its environment; copies of it share that
 environment, because what differs between them is data, history and origin, not code.
+
+`Parcels` is what most tests walk: everything that was generated, around a table so small that it
+trains in a second. Its commands run in this process, where the library is the same.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
+import parcels
+import skops.io
 from cookiecutter.main import cookiecutter
+
+from gatewright.adapters.model_file import seal
+from gatewright.cli import main
 
 TEMPLATE = Path(__file__).parents[2]
 # On GitHub itself the tests must not take its run for theirs.
@@ -45,6 +60,21 @@ skops.io.dump(model, "model/model.skops")
 seal(Path("model/model.skops"))
 """
 
+
+CARD = """\
+  card:
+    cmd: mlops card
+    deps:
+      - contract.yaml
+      - data/split/train.parquet
+      - docs/model-card-words.md
+      - model/model.skops
+      - reports/metrics.json
+      - reports/predictions.parquet
+    outs:
+      - reports/model-card.md: {cache: false}
+      - reports/plots: {cache: false}
+"""
 
 # The checks that ask the candidate's model for its answers.
 ASKED = {
@@ -80,8 +110,10 @@ class Project:
             assert done.returncode == expect, told
         return done
 
-    def mlops(self, *words: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-        return self.run("mlops", *words, expect=expect)
+    def mlops(
+        self, *words: str, expect: int | None = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("mlops", *words, expect=expect, env=env)
 
     def ask(self, *words: str, expect: int | None = 0) -> Any:
         return json.loads(self.mlops(*words, "--json", expect=expect).stdout)
@@ -138,19 +170,156 @@ class Project:
         """Another clone of the same origin, as a colleague has it."""
         root = self.root.parent / name
         self.git("clone", "--quiet", str(self.origin), str(root))
-        return Project(root, self.venv)
+        return replace(self, root=root)
 
 
-def copy(project: Project, folder: Path) -> Project:
+@dataclass(frozen=True)
+class Parcels(Project):
+    """The tiny project in a generated repository."""
+
+    def mlops(
+        self, *words: str, expect: int | None = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = in_process(words, self.root, {**ENVIRONMENT, **(env or {})})
+        assert expect in (None, done.returncode), f"mlops {' '.join(words)} gave {done}"
+        return done
+
+    def parameter(self, strength: float) -> None:
+        """Another C: another model, and a new minor version. 1.0 is a good one."""
+        (self.root / "params.yaml").write_text(f"train: {{C: {strength}}}\n")
+
+    def worsen(self) -> None:
+        """Train without looking at the height."""
+        self.edit("src/parcels.py", '"height"]], train[', '"height"]].assign(height=0.0), train[')
+
+    def swap(self, model: Any) -> None:
+        """Another model than the one that was trained, and dvc.lock says that training made it."""
+        path = self.root / "model/model.skops"
+        skops.io.dump(model, path)
+        seal(path)
+        self.run("dvc", "commit", "--quiet", "--force", "train")
+
+    def add_card(self) -> None:
+        """A model card too, which most tests do not need."""
+        path = self.root / "dvc.yaml"
+        path.write_text(path.read_text() + CARD)
+        self.mlops("run", "card")
+
+    def add_rows(self) -> None:
+        """Another month of data: another model, and a new patch version."""
+        new = self.root / "data/raw/2026-03.parquet"
+        parcels.make_rows(1000, 4000).to_parquet(new)
+
+
+Kind = TypeVar("Kind", bound=Project)
+
+
+def in_process(
+    words: tuple[str, ...] | list[str], folder: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """`mlops` in this process, in `folder` and with exactly this environment."""
+    out, err, path = io.StringIO(), io.StringIO(), list(sys.path)
+    for handler in logging.getLogger("dvc").handlers:  # they hold the streams of the first call
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(out if handler.level < logging.WARNING else err)
+    with chdir(folder), environment(env), redirect_stdout(out), redirect_stderr(err):
+        try:
+            status = main(words)
+        except SystemExit as end:  # argparse
+            status = int(end.code or 0)
+        finally:
+            sys.path[:] = path
+    return subprocess.CompletedProcess(["mlops", *words], status, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Exactly this environment, and the tools that lie beside this Python."""
+    before = dict(os.environ)
+    tools = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+    try:
+        os.environ.clear()
+        os.environ.update({**env, **tools})
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def copy(project: Kind, folder: Path) -> Kind:
     """The project with its origin, elsewhere; its storage attaches itself there."""
     ignored = shutil.ignore_patterns(".venv", "*_cache")
     root = folder / project.root.name
     shutil.copytree(project.root, root, ignore=ignored)
-    made = Project(root, project.venv)
+    made = replace(project, root=root)
     if project.origin.exists():
         shutil.copytree(project.origin, made.origin)
         made.git("remote", "set-url", "origin", str(made.origin))
     return made
+
+
+_GENERATED = (".", "docs/")
+PARCELS = {n: text for n, text in parcels.FILES.items() if not n.startswith(_GENERATED)} | {
+    "gates.yaml": "approval: [production]\nprotection: {production: []}\n" + parcels.GATES,
+    "dvc.yaml": parcels.DVC.replace("python src/parcels.py", "mlops stage parcels"),
+    "tests/test_one.py": "def test_one() -> None:\n    assert 1 + 1 == 2\n",
+}
+
+
+def make_parcels(baked: Project, folder: Path) -> Parcels:
+    """Everything that was generated, around the tiny project; nothing of it is trained yet."""
+    project = Parcels(folder / "parcels", baked.venv)
+    own = ("data", "src", "tests")
+    made = (".git", ".venv", ".dvc-storage", "cache", "tmp", "*_cache")
+    shutil.copytree(baked.root, project.root, ignore=shutil.ignore_patterns(*own, *made))
+    for name, text in PARCELS.items():
+        path = project.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    project.edit("pyproject.toml", '"--cov-fail-under=85"', '"--cov-fail-under=0"')
+    (project.root / "data/raw").mkdir(parents=True)
+    for month, first in (("2026-01", 0), ("2026-02", 2000)):
+        parcels.make_rows(2000, first).to_parquet(project.root / f"data/raw/{month}.parquet")
+    project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
+    project.git("init", "--quiet", "-b", "main")
+    project.git("remote", "add", "origin", str(project.origin))
+    project.mlops("setup")
+    project.commit("Start from the Gatewright template")
+    return project
+
+
+def owned(project: Project) -> None:
+    """Somebody whom GitHub knows owns it."""
+    owners = project.root / ".github/CODEOWNERS"
+    owners.write_text(owners.read_text().replace("@your-organisation", "@ada"))
+
+
+def change_library(project: Project, path: str, old: str, new: str) -> None:
+    """Change the library as a team does: another wheel in vendor/, and the lock that names it."""
+    version = re.search(r"gatewright==([\w.+]+)", (project.root / "pyproject.toml").read_text())
+    assert version
+    ours = f"{version[1]}+ours"
+    with TemporaryDirectory() as name:
+        source = Path(name)
+        for kept in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(TEMPLATE / kept, source)
+        shutil.copytree(TEMPLATE / "src/gatewright", source / "src/gatewright")
+        for file, before, after in (
+            (f"src/gatewright/{path}", old, new),
+            ("pyproject.toml", f'version = "{version[1]}"', f'version = "{ours}"'),
+        ):
+            text = (source / file).read_text(encoding="utf-8")
+            assert before in text, f"{file} does not hold {before!r}"
+            (source / file).write_text(text.replace(before, after, 1), encoding="utf-8")
+        vendor = project.root / "vendor"
+        for wheel in vendor.glob("*.whl"):
+            wheel.unlink()
+        project.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(vendor), str(source))
+    (vendor / ".gitignore").unlink(missing_ok=True)
+    pyproject = project.root / "pyproject.toml"
+    text = pyproject.read_text().replace(f"gatewright=={version[1]}", f"gatewright=={ours}")
+    pyproject.write_text(text.replace(f"gatewright-{version[1]}-py3", f"gatewright-{ours}-py3"))
+    project.run("uv", "lock", "--quiet")
 
 
 def copy_template(folder: Path) -> Path:

@@ -268,7 +268,8 @@ class Operation:
     def schema(self, status: int) -> Schema | None:
         """Of the JSON answered with this status."""
         answer = self.said["answers"].get(str(status))
-        return answer and answer["schema"]
+        schema: Schema | None = answer and answer["schema"]
+        return schema
 
     def check_answer(self, status: int, body: Any) -> list[str]:
         """Whether GitHub documents this status, and the body keeps to its schema."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,6 +96,11 @@ REFUSED = {
     "no e-mail": ({"author_email": "nobody"}, "no e-mail address"),
     "e-mail with a quote": ({"author_email": 'a"b@example.com'}, "no e-mail address"),
     "owner with a space": ({"github_owner": "my org"}, "no name of a GitHub user"),
+    "reviewer without an at sign": ({"data_owners": "ada"}, "data_owners 'ada'"),
+    "reviewer by e-mail": ({"model_owners": "ada@example.com"}, "model_owners 'ada@example.com'"),
+    "two reviewers": ({"platform_owners": "@ada @eve"}, "platform_owners '@ada @eve'"),
+    "reviewer on two lines": ({"release_owners": "@ada\n* @eve"}, "release_owners '@ada"),
+    "team without an organisation": ({"release_owners": "@/team"}, "release_owners '@/team'"),
     "empty name": ({"project_name": " ", "project_slug": "late"}, "project_name"),
     "control character": ({"description": "late\x07"}, "U+0007"),
     "text that runs backwards": ({"description": "late \u202e etal"}, "U+202E"),
@@ -103,7 +109,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("answers", "reason"), REFUSED.values(), ids=REFUSED.keys())
 def test_impossible_answers_are_refused_in_one_sentence(
-    answers: dict[str, str], reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    answers: dict[str, Any], reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FailedHookException):
         bake(tmp_path / "out", **answers)
@@ -129,6 +135,44 @@ def test_every_licence_and_python_is_baked(licence: str, python: str, tmp_path: 
     assert first[licence] in text[:200]
     assert ("Licence: " in (root / "README.md").read_text()) == (licence != "Proprietary")
     assert project["license"] == ("LicenseRef-Proprietary" if licence == "Proprietary" else licence)
+
+
+OWNED = {  # a path of each room, by whom it is asked for
+    "data_owners": {"/contract.yaml", "/data/", "/dvc.yaml"},
+    "model_owners": {"*", "/src/late_flights/", "/params.yaml", "/docs/model-card-words.md"},
+    "platform_owners": {
+        *("/vendor/", "/.github/", "/.pre-commit-config.yaml", "/pyproject.toml", "/uv.lock"),
+    },
+    "release_owners": {"/gates.yaml", "/security/", "/model-types.txt", "/.github/CODEOWNERS"},
+}
+
+
+def owners(root: Path) -> dict[str, str]:
+    """Each path of CODEOWNERS with its owner."""
+    lines = (root / ".github/CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    return dict(line.split() for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{n for n, bit in zip(OWNED, f"{i:04b}", strict=True) if bit == "1"} for i in range(16)],
+    ids=lambda named: ", ".join(sorted(named)) or "nobody",
+)
+def test_every_room_has_the_owner_that_was_named(named: set[str], tmp_path: Path) -> None:
+    teams = {role: f"@octo-org/{role.removesuffix('_owners')}" for role in named}
+    root = bake(tmp_path, hooks=False, github_owner="octo-org", **teams)
+    expected = {path: teams.get(role, "@octo-org") for role in OWNED for path in OWNED[role]}
+    assert owners(root) == expected
+    for path in owners(root):
+        made_later = path in ("/vendor/", "/uv.lock")
+        assert made_later or path == "*" or (root / path.strip("/")).exists(), path
+
+
+@pytest.mark.parametrize("reviewer", ["@ada", "@Ada-2", "@octo-org/data_team-1"])
+def test_a_user_or_a_team_may_review(reviewer: str, tmp_path: Path) -> None:
+    done = typed(tmp_path / "out", data_owners=reviewer)
+    assert done.returncode == 0, done.stderr
+    assert owners(tmp_path / "out/late-flights")["/data/"] == reviewer
 
 
 def test_every_question_has_a_sentence() -> None:

@@ -147,3 +147,47 @@ def test_every_threat_names_a_guard_and_tests_that_exist() -> None:
         for file, test in named:
             text = (TEMPLATE / file).read_text(encoding="utf-8")
             assert f"\ndef {test}(" in text, f"{file}::{test}"
+
+
+# Words of the example. It may speak where its own files are, and once in the README.
+EXAMPLE = re.compile(
+    r"flight|carrier|airline|airport|aircraft|\bplanes?\b|passenger|punctual|departure"
+    r"|arriv\w+ late|too late|\bdelays?\b|new york|newark|kennedy|laguardia|\b(EWR|JFK|LGA)\b"
+    r"|january|february|september|october|november|december|2013",
+    re.IGNORECASE,
+)
+ITS_OWN = ("data/", "src/churn/", "tests/", "contract.yaml", "gates.yaml", "params.yaml")
+ITS_WORDS = "docs/model-card-words.md"
+
+
+def test_nothing_else_knows_of_the_example(tmp_path: Path) -> None:
+    """A team with another table must find only its own files to replace."""
+    root = bake(
+        tmp_path,
+        hooks=False,
+        project_name="Churn",
+        package_name="churn",
+        description="Will they stay?",
+    )
+    project = {
+        name: (root / name).read_text(encoding="utf-8")
+        for name in files(root)
+        if not name.startswith(ITS_OWN) and name != ITS_WORDS
+    }
+    readme = project["README.md"]
+    (told,) = re.findall(r"^The example that stands here [^#]+?\n\n", readme, re.MULTILINE)
+    command = "uv run mlops ingest data/incoming/2013-09.parquet\n"
+    project["README.md"] = readme.replace(told, "").replace(command, "")
+    library = {
+        str(path.relative_to(LIBRARY)): path.read_text(encoding="utf-8")
+        for path in LIBRARY.rglob("*")
+        if path.suffix in (".py", ".md", ".txt", ".json", ".yaml", ".html")
+    }
+    assert len(project) > 30
+    assert len(library) > 60
+    found = {
+        (name, hit[0])
+        for name, text in (project | library).items()
+        for hit in EXAMPLE.finditer(text)
+    }
+    assert found == set()

@@ -1,7 +1,7 @@
 """The generated project's own checks are green on the first day; its tests run in test_checks."""
 
 import pytest
-from projects import Project, bake
+from projects import Parcels, Project, bake
 
 pytestmark = pytest.mark.slow
 
@@ -34,12 +34,12 @@ def test_pre_commit_stops_a_bad_line(project: Project) -> None:
     assert "B307" in done.stdout + done.stderr
 
 
-def test_a_push_stores_data_and_models_first(trained: Project) -> None:
+def test_a_push_stores_data_and_models_first(trained: Parcels) -> None:
     """By the real hook: no commit that others have names what they cannot get."""
-    trained.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    trained.parameter(0.5)
     trained.mlops("run")
     trained.git("add", "--all")
-    trained.git("commit", "--quiet", "--no-verify", "-m", "Fewer trees")
+    trained.git("commit", "--quiet", "--no-verify", "-m", "Less trust")
     closed = trained.origin / "hooks/pre-receive"
     closed.write_text("#!/bin/sh\ngrep -q dvc-storage && exit 1\nexit 0\n")
     closed.chmod(0o755)
@@ -68,6 +68,7 @@ def test_other_answers_give_a_project_that_works(
         license="Proprietary",
     )
     project = Project(root, root / ".venv")
+    project.edit("params.yaml", "max_iter: 200", "max_iter: 60")  # it takes less time
     project.mlops("run")
     verdict = project.ask("gate")
     assert verdict["decision"] == "yes"

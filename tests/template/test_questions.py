@@ -26,7 +26,7 @@ from markdown_it import MarkdownIt
 from projects import bake
 
 pytestmark = pytest.mark.slow
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "project_name": "Plain",
     "description": "Plain words",
     "author_name": "Plain",

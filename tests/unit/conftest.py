@@ -1,7 +1,7 @@
 """The tiny project is made once; each test gets a copy of it at some point of its life."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,36 +38,49 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def made_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_project(tmp_path_factory.mktemp("made"))
+Shared = Callable[[str, Callable[[Path], object]], Path]
+
+
+def project_in(folder: Path) -> Project:
+    return Project(folder / "parcels")
 
 
 @pytest.fixture(scope="session")
-def made_release(made_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = made_project.copy(tmp_path_factory.mktemp("release"))
-    project.mlops("register")
-    for environment in ("dev", "staging", "production"):
-        project.mlops("promote", "1.0.0", "--to", environment)
-    return project
+def made_project(shared: Shared) -> Project:
+    return project_in(shared("parcels", lambda folder: make_project(folder, trained=(0.5, 0.25))))
 
 
 @pytest.fixture(scope="session")
-def made_second(made_release: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = made_release.copy(tmp_path_factory.mktemp("second"))
-    project.retrain(0.5)
-    project.mlops("register")
-    project.mlops("promote", "1.1.0", "--to", "dev")
-    return project
+def made_release(made_project: Project, shared: Shared) -> Project:
+    def make(folder: Path) -> None:
+        project = made_project.copy(folder)
+        project.mlops("register")
+        for environment in ("dev", "staging", "production"):
+            project.mlops("promote", "1.0.0", "--to", environment)
+
+    return project_in(shared("parcels-released", make))
 
 
 @pytest.fixture(scope="session")
-def made_third(made_second: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = made_second.copy(tmp_path_factory.mktemp("third"))
-    project.retrain(0.25)
-    project.mlops("register")
-    project.mlops("promote", "1.2.0", "--to", "dev")
-    return project
+def made_second(made_release: Project, shared: Shared) -> Project:
+    def make(folder: Path) -> None:
+        project = made_release.copy(folder)
+        project.retrain(0.5)
+        project.mlops("register")
+        project.mlops("promote", "1.1.0", "--to", "dev")
+
+    return project_in(shared("parcels-second", make))
+
+
+@pytest.fixture(scope="session")
+def made_third(made_second: Project, shared: Shared) -> Project:
+    def make(folder: Path) -> None:
+        project = made_second.copy(folder)
+        project.retrain(0.25)
+        project.mlops("register")
+        project.mlops("promote", "1.2.0", "--to", "dev")
+
+    return project_in(shared("parcels-third", make))
 
 
 @pytest.fixture

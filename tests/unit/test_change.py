@@ -13,7 +13,7 @@ from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.training_diff import Change, compare_training
 from gatewright.gate.checks.base import Finding
-from gatewright.gate.checks.data import Data
+from gatewright.gate.checks.data import DataCheck
 
 PARCELS = parse_contract(CONTRACT)
 MANY = parse_contract(
@@ -57,7 +57,7 @@ def flipped(rows: pd.DataFrame, where: pd.Series, share: float = 1.0) -> pd.Data
 
 
 def judged(change: Change | None, **settings: float) -> list[Finding]:
-    return list(Data.check(Data.Settings(**settings), change))
+    return list(DataCheck.check(DataCheck.Settings(**settings), change))
 
 
 def red(change: Change, **settings: float) -> set[str]:

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from parcels import CONTRACT, Project, make_rows
 
-from gatewright.contract.schema import Contract, compare, parse_contract, violations
+from gatewright.contract.compatibility import compare
+from gatewright.contract.schema import Contract, parse_contract
+from gatewright.contract.validation import Reason, describe, violations
 from gatewright.errors import Refused
 
 contract = parse_contract(CONTRACT)
@@ -42,6 +44,12 @@ FAULTS = {
         2,
     ),
     "too many missing": (make_rows(500).assign(weight=np.nan), "weight", "more than 20%", 1),
+    "a column that stands twice": (
+        pd.concat([make_rows(500), make_rows(500)[["height"]]], axis=1),
+        "height",
+        "the column stands more than once",
+        1,
+    ),
 }
 
 
@@ -53,6 +61,34 @@ def test_each_fault_is_named_with_its_place(
     hit = found[(found["column"] == column) & found["fault"].str.contains(fault)]
     assert not hit.empty, found.to_string()
     assert hit["rows"].iloc[0] == count
+
+
+def test_each_fault_has_a_reason_for_machines() -> None:
+    rows = spoilt(height=99.0, shop="east").assign(x=1)
+    found = violations(contract, rows)
+    assert dict(zip(found["column"], found["reason"], strict=True)) == {
+        "x": Reason.UNKNOWN_COLUMN,
+        "height": Reason.ABOVE_RANGE,
+        "shop": Reason.UNKNOWN_VALUE,
+    }
+
+
+def test_every_reason_has_words_of_its_own() -> None:
+    for about in (None, contract.columns["weight"]):
+        assert len({describe(reason, about) for reason in Reason}) == len(Reason)
+
+
+def test_a_class_that_the_target_does_not_have_is_found() -> None:
+    several = changed("target.type", "multiclass", {"target.classes": ["a", "b", "c"]})
+    rows = make_rows(500).assign(broken=["a", "b", "c", "d", "a"] * 100)
+    (fault,) = violations(several, rows).to_dict("records")
+    assert (fault["column"], fault["reason"], fault["rows"]) == ("broken", "unknown_value", 100)
+
+
+def test_what_cannot_be_checked_is_a_fault() -> None:
+    """A range of texts: pandera's check raises, and there is no wrong type to blame for it."""
+    strange = changed("columns.email.min", 1)
+    assert violations(strange, make_rows(5))["reason"].tolist() == [Reason.NOT_CHECKED]
 
 
 def test_the_pipeline_stops_with_a_table_and_nothing_half_done(trained: Project) -> None:
@@ -88,15 +124,16 @@ def test_no_data_is_no_contract_kept(trained: Project) -> None:
     assert "no readable Parquet file" in trained.mlops("check", expect=1).err
 
 
-def changed(path: str, value: Any) -> Contract:
+def changed(path: str, value: Any, more: dict[str, Any] | None = None) -> Contract:
     content = yaml.safe_load(CONTRACT)
-    *way, last = path.split(".")
-    place = content
-    for step in way:
-        place = place[step]
-    place.pop(last, None)
-    if value is not None:
-        place[last] = value
+    for where, what in {path: value, **(more or {})}.items():
+        *way, last = where.split(".")
+        place = content
+        for step in way:
+            place = place[step]
+        place.pop(last, None)
+        if what is not None:
+            place[last] = what
     return parse_contract(yaml.safe_dump(content))
 
 

@@ -24,7 +24,7 @@ from gatewright.contract.schema import parse_contract, read_contract
 from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import CHECKS
-from gatewright.gate.checks.quality import compare
+from gatewright.gate.checks.champion import compare
 from gatewright.gate.inputs import Champion, Evidence
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import Verdict, judge

@@ -21,8 +21,9 @@ import pytest
 import skops.io
 from parcels import CONTRACT, Project, make_model, make_project, make_rows
 
-from gatewright.adapters.files import digest, parse_yaml, read_text, text_digest
+from gatewright.adapters.files import digest, read_text, text_digest
 from gatewright.adapters.model_file import load_model, seal
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.adapters.tables import read_parquet
 from gatewright.errors import Refused
 
@@ -603,7 +604,8 @@ def readable(content: bytes) -> bytes:
     """With Parquet unpacked."""
     if content[:4] != b"PAR1":
         return content
-    return pd.read_parquet(io.BytesIO(content)).to_csv().encode() + content
+    table: str = pd.read_parquet(io.BytesIO(content)).to_csv()
+    return table.encode() + content
 
 
 def test_a_personal_value_is_in_nothing_that_is_written(tmp_path: Path) -> None:

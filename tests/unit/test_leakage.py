@@ -16,7 +16,7 @@ from gatewright.evaluation.bootstrap import measure
 from gatewright.evaluation.leakage import find_leakage
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import Answers
-from gatewright.gate.checks import Leakage
+from gatewright.gate.checks import LeakageCheck
 from gatewright.gate.checks.base import Finding
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import Lock
@@ -44,8 +44,8 @@ class Split:
         said = {"candidate": Answers(self.scores, (self.scores > 0.5).astype(int))}
         metrics = chosen(self.contract, (), {})
         return list(
-            Leakage.check(
-                Leakage.Settings(**settings),
+            LeakageCheck.check(
+                LeakageCheck.Settings(**settings),
                 find_leakage(self.train, self.test, self.contract),
                 self.contract,
                 self.lock,
@@ -172,4 +172,4 @@ def test_a_column_that_is_known_afterwards_is_no_feature() -> None:
 @pytest.mark.parametrize("limit", [{"brier_score": 0.1}, {"auc": 0.9}])
 def test_too_good_is_for_metrics_that_rise(limit: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"too_good is for metrics that rise|unknown metrics"):
-        Leakage.Settings(too_good=limit)
+        LeakageCheck.Settings(too_good=limit)

@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
+from gatewright.evaluation import bootstrap
 from gatewright.evaluation.bootstrap import Measured, delong
 from gatewright.evaluation.bootstrap import measure as measure_answers
 from gatewright.evaluation.intervals import below, holm, mean_error
@@ -64,7 +65,7 @@ def measure(y: NDArray[Any], scores: Mapping[str, Array], metrics: Any, **how: A
 def calibration_error(y: NDArray[Any], scores: Array) -> float:
     """By the book: sort, cut into fifteen, compare means."""
     bins = np.array_split(np.argsort(-scores, kind="stable"), 15)
-    return sum(len(b) * abs(scores[b].mean() - y[b].mean()) for b in bins) / len(y)
+    return float(sum(len(b) * abs(scores[b].mean() - y[b].mean()) for b in bins) / len(y))
 
 
 def costs(contract: Contract) -> Array:
@@ -310,6 +311,41 @@ def test_the_same_seed_gives_the_same_draws_on_any_machine(
     assert not np.array_equal(
         draws[0], measure(y, {"a": good, "b": worse}, ALL, resamples=120, seed=4).draws
     )
+
+
+@pytest.mark.parametrize("size", [1, 4], ids=["rows", "groups of four"])
+def test_many_rows_get_the_interval_that_all_of_them_would_give(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bag of little bootstraps, beside the bootstrap of all rows."""
+    y, good, worse = draw(20_000)
+    said, groups = {"a": good, "b": worse}, np.arange(20_000) // size if size > 1 else None
+    whole = measure(y, said, ALL, groups=groups, resamples=1000)
+    monkeypatch.setattr(bootstrap, "LITTLE", 2000 // size)
+    monkeypatch.setattr(bootstrap, "LARGE", 5000)
+    little = measure(y, said, ALL, groups=groups, resamples=1000)
+    np.testing.assert_allclose(little.points, whole.points, rtol=1e-12)
+    assert not np.array_equal(little.draws, whole.draws)
+    for name in SHOWN:
+        a, b = whole.estimate(name, "a"), little.estimate(name, "a")
+        assert b.high - b.low == pytest.approx(a.high - a.low, rel=0.15)
+        assert (b.low, b.high) == pytest.approx((a.low, a.high), abs=0.15 * (a.high - a.low))
+        error = whole.error(name, "a", "b")
+        assert little.error(name, "a", "b") == pytest.approx(error, rel=0.15)
+
+
+def test_of_many_rows_a_teams_own_metric_has_the_same_few_resamples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bootstrap, "LITTLE", 500)
+    monkeypatch.setattr(bootstrap, "LARGE", 1500)
+    own = {"d2": Own(function="sklearn.metrics:d2_brier_score", higher_is_better=True)}
+    y, good, worse = draw(2000)
+    measured = measure(y, {"a": good, "b": worse}, chosen(BINARY, ("d2",), own), resamples=300)
+    assert measured.estimate("d2", "a").value == pytest.approx(sk.d2_brier_score(y, good))
+    assert measured.gain("d2", "a", "b").low > 0
+    assert np.isfinite(measured.draws[:200, -1]).all()
+    assert np.isnan(measured.draws[200:, -1]).all()
 
 
 def test_a_paired_interval_is_narrower_than_an_unpaired_one() -> None:

@@ -16,7 +16,7 @@ from gatewright.evaluation.intervals import mean_error
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import find_weak, groups_of
-from gatewright.gate.checks import Cost, Fairness, Slices
+from gatewright.gate.checks import CostCheck, FairnessCheck, SlicesCheck
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import Sampling
 
@@ -74,7 +74,7 @@ class World:
             "groups": groups,
             "sampling": Sampling(),
         }
-        if check is Slices:
+        if check is SlicesCheck:
             known["measured"] = measure(self.truth, self.answers, metrics, resamples=200)
         names = check.check.__code__.co_varnames[: check.check.__code__.co_argcount]
         return list(check.check(**{name: known[name] for name in names}))
@@ -85,7 +85,7 @@ def statuses(findings: list[Finding]) -> dict[str, str]:
 
 
 def test_honest_slices_pass() -> None:
-    findings = World().ask(Slices, metrics={"roc_auc": 0.01}, behind={"roc_auc": 0.1})
+    findings = World().ask(SlicesCheck, metrics={"roc_auc": 0.01}, behind={"roc_auc": 0.1})
     assert statuses(findings) == {"": "pass"}
     assert "2 slices, 4 comparisons: none is proven worse" in findings[-1].message
 
@@ -104,7 +104,7 @@ def test_honest_slices_pass() -> None:
 def test_a_slice_that_is_worse_is_refused_by_name(settings: Any, words: str) -> None:
     world = World(shops=4)
     world.spoil(world.rows["shop"] == "shop 02")
-    findings = world.ask(Slices, **settings)
+    findings = world.ask(SlicesCheck, **settings)
     assert statuses(findings) == {"shop shop 02": "refuse"}
     (finding,) = [f for f in findings if f.status == "refuse"]
     assert words in finding.message
@@ -115,7 +115,7 @@ def test_a_small_slice_is_named_and_not_judged() -> None:
     world = World()
     world.rows.loc[:99, "shop"] = "tiny"
     world.spoil(world.rows["shop"] == "tiny")
-    (*_, last) = world.ask(Slices, metrics={"roc_auc": 0.0}, missing="report")
+    (*_, last) = world.ask(SlicesCheck, metrics={"roc_auc": 0.0}, missing="report")
     assert last.status == "pass"
     assert "too few rows to judge: tiny (100)" in last.message
 
@@ -123,31 +123,31 @@ def test_a_small_slice_is_named_and_not_judged() -> None:
 def test_a_slice_that_no_test_row_has_is_refused() -> None:
     world = World()
     world.train = world.rows.assign(shop=np.where(world.rows.index < 600, "gone", "shop 01"))
-    assert statuses(world.ask(Slices))["shop"] == "refuse"
-    assert statuses(world.ask(Slices, missing="report"))["shop"] == "pass"
+    assert statuses(world.ask(SlicesCheck))["shop"] == "refuse"
+    assert statuses(world.ask(SlicesCheck, missing="report"))["shop"] == "pass"
     world.train = world.rows.assign(shop=np.where(world.rows.index < 400, "gone", "shop 01"))
-    assert "shop" not in statuses(world.ask(Slices))
+    assert "shop" not in statuses(world.ask(SlicesCheck))
 
 
 def test_a_slice_on_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refused, match="asks for the columns store, which the test set lacks"):
-        World().ask(Slices, columns=("store",))
+        World().ask(SlicesCheck, columns=("store",))
 
 
 def test_a_metric_of_another_target_is_refused_in_slices() -> None:
     with pytest.raises(Refused, match="r2 is no metric of this target"):
-        World().ask(Slices, metrics={"r2": 0.1})
+        World().ask(SlicesCheck, metrics={"r2": 0.1})
 
 
 def test_found_weak_parts_are_told_and_judged_only_if_asked_for() -> None:
     world = World(8000)
     world.spoil(world.rows["height"].to_numpy() > 0.8)
-    findings = world.ask(Slices, metrics={"roc_auc": 0.02})
+    findings = world.ask(SlicesCheck, metrics={"roc_auc": 0.02})
     weak = [f for f in findings if f.subject == "weak part"]
     assert "height > 0.7" in weak[0].message or "height > 0.8" in weak[0].message
     world.rows["shop"] = "one"
     world.train = world.rows
-    judged = world.ask(Slices, columns=(), metrics={"roc_auc": 0.02}, found="judge")
+    judged = world.ask(SlicesCheck, columns=(), metrics={"roc_auc": 0.02}, found="judge")
     assert any(f.status == "refuse" and "height >" in f.subject for f in judged)
 
 
@@ -167,13 +167,13 @@ def test_few_rows_have_no_weak_parts() -> None:
 
 
 def test_groups_are_compared_only_if_named() -> None:
-    (finding,) = World().ask(Fairness)
+    (finding,) = World().ask(FairnessCheck)
     assert (finding.status, finding.subject) == ("pass", "")
     assert "no groups are named" in finding.message
 
 
 def test_equal_treatment_passes() -> None:
-    findings = World(20_000).ask(Fairness, columns=("shop",))
+    findings = World(20_000).ask(FairnessCheck, columns=("shop",))
     assert {f.status for f in findings} == {"pass"}
     assert len(findings) == 6
 
@@ -183,7 +183,7 @@ def test_other_answers_for_a_group_are_refused(rate: str) -> None:
     world = World(20_000)
     other = np.where(world.rows["shop"] == "shop 00", 2.5, 0.0)
     world.answers["candidate"] = answers(world.logits + other)
-    findings = world.ask(Fairness, columns=("shop",), max_gap={rate: 0.1})
+    findings = world.ask(FairnessCheck, columns=("shop",), max_gap={rate: 0.1})
     assert {f.status for f in findings} == {"refuse"}
     assert f"{rate} differs by" in findings[0].message
 
@@ -191,30 +191,30 @@ def test_other_answers_for_a_group_are_refused(rate: str) -> None:
 def test_more_errors_for_a_group_are_refused() -> None:
     world = World(20_000)
     world.spoil(world.rows["shop"] == "shop 00")
-    findings = world.ask(Fairness, columns=("shop",), max_gap={"error_rate": 0.05})
+    findings = world.ask(FairnessCheck, columns=("shop",), max_gap={"error_rate": 0.05})
     assert {f.status for f in findings} == {"refuse"}
 
 
 def test_a_gap_that_the_rows_cannot_settle_is_doubt() -> None:
     world = World(900)
-    (first, _) = world.ask(Fairness, columns=("shop",), max_gap={"selection_rate": 0.02})
+    (first, _) = world.ask(FairnessCheck, columns=("shop",), max_gap={"selection_rate": 0.02})
     assert first.status == "unsure"
 
 
 def test_a_small_group_is_told_and_not_judged() -> None:
     world = World(5000)
     world.rows.loc[:50, "shop"] = "tiny"
-    findings = world.ask(Fairness, columns=("shop",), max_gap={"selection_rate": 0.2})
+    findings = world.ask(FairnessCheck, columns=("shop",), max_gap={"selection_rate": 0.2})
     assert "51 rows are too few to compare" in [f.message for f in findings][-1]
 
 
 def test_a_column_of_groups_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refused, match="asks for the columns colour"):
-        World().ask(Fairness, columns=("colour",))
+        World().ask(FairnessCheck, columns=("colour",))
 
 
 def test_recommendations_that_save_pass() -> None:
-    (finding,) = World().ask(Cost)
+    (finding,) = World().ask(CostCheck)
     assert finding.status == "pass"
     assert "EUR a row against" in finding.message
 
@@ -222,7 +222,7 @@ def test_recommendations_that_save_pass() -> None:
 def test_recommendations_that_cost_more_than_none_are_refused() -> None:
     world = World()
     world.answers["candidate"] = answers(-world.logits)
-    (finding,) = world.ask(Cost)
+    (finding,) = world.ask(CostCheck)
     assert finding.status == "refuse"
 
 
@@ -232,14 +232,14 @@ def test_recommendations_that_save_too_little_to_tell_are_doubt() -> None:
     for broken, count in ((True, 1), (False, 3)):  # one costs 3 more, three cost 1 less each
         always[np.flatnonzero(world.truth == broken)[:count]] = 0
     world.answers["candidate"] = Answers(world.answers["candidate"].scores, always)
-    (finding,) = world.ask(Cost)
+    (finding,) = world.ask(CostCheck)
     assert finding.status == "unsure"
 
 
 def test_without_a_decision_there_is_nothing_to_cost() -> None:
     world = World()
     world.contract = parse_contract(CONTRACT)
-    (finding,) = world.ask(Cost)
+    (finding,) = world.ask(CostCheck)
     assert "names no decision" in finding.message
 
 
@@ -254,5 +254,5 @@ def test_a_group_column_makes_slices_wider() -> None:
     text = CONTRACT.replace("time: sent", "time: sent\ngroup: height")
     world.contract = parse_contract(text)
     world.rows["height"] = world.rows["height"].round(1)
-    assert statuses(world.ask(Slices, metrics={"roc_auc": 0.05})) == {"": "pass"}
+    assert statuses(world.ask(SlicesCheck, metrics={"roc_auc": 0.05})) == {"": "pass"}
     assert isinstance(pd.Series(groups_of(world.rows, world.contract)).nunique(), int)

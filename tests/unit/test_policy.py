@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from parcels import Project, make_model, red
 
-from gatewright.adapters.files import parse_yaml, read_text
+from gatewright.adapters.files import read_text
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.checks import CHECKS

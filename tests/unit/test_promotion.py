@@ -14,9 +14,9 @@ import pytest
 from parcels import Project, make_model, make_rows
 
 from gatewright import project
-from gatewright.adapters import storage
-from gatewright.adapters.files import parse_yaml
-from gatewright.adapters.storage import Storage
+from gatewright.adapters import git_storage
+from gatewright.adapters.git_storage import StorageBranch
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.contract.schema import read_contract
 from gatewright.gate import policy
 from gatewright.paths import MODEL
@@ -42,7 +42,7 @@ def test_every_environment_gets_the_same_bytes(released: Project) -> None:
     for environment in ALL:
         path = released.stored("1.0.0", environment)
         shown = released.root / ".dvc-storage" / path
-        Storage(released.root).attach()
+        StorageBranch(released.root).attach()
         assert shown.read_bytes() == content
 
 
@@ -352,7 +352,7 @@ def test_a_damaged_champion_is_refused(second: Project) -> None:
 
 
 def test_a_file_altered_in_this_clone_is_refused(second: Project) -> None:
-    Storage(second.root).attach()
+    StorageBranch(second.root).attach()
     alter(second.root / ".dvc-storage" / second.stored("1.1.0", "dev"))
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
     assert "The storage holds altered or missing files" in said.err
@@ -360,7 +360,7 @@ def test_a_file_altered_in_this_clone_is_refused(second: Project) -> None:
 
 def test_what_a_killed_process_left_is_cleaned_up(second: Project) -> None:
     """A whole object that nobody committed is kept, half of one is dropped."""
-    Storage(second.root).attach()
+    StorageBranch(second.root).attach()
     place = second.root / ".dvc-storage"
     whole = (place / second.stored("1.1.0", "dev")).read_bytes()
     lost = place / second.stored("1.1.0", "staging")
@@ -377,7 +377,7 @@ def test_what_a_killed_process_left_is_cleaned_up(second: Project) -> None:
 
 def store(project: Project, content: bytes) -> None:
     """A new object in the storage of dev, not committed yet."""
-    Storage(project.root).attach()
+    StorageBranch(project.root).attach()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     path = project.root / ".dvc-storage/dev/files/md5" / md5[:2] / md5[2:]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -387,7 +387,7 @@ def store(project: Project, content: bytes) -> None:
 def test_a_file_too_large_for_git_is_refused(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "LARGEST_FILE", 100)
+    monkeypatch.setattr(git_storage, "LARGEST_FILE", 100)
     store(trained, bytes(100))
     trained.mlops("push")
     store(trained, bytes(101))
@@ -399,7 +399,7 @@ def test_a_file_too_large_for_git_is_refused(
 def test_a_storage_too_large_for_git_is_refused(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "LARGEST_TOTAL", 1000)
+    monkeypatch.setattr(git_storage, "LARGEST_TOTAL", 1000)
     store(trained, bytes(100))
     assert "more than a Git branch" in trained.mlops("push", expect=1).err
 

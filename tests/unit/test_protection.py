@@ -125,7 +125,9 @@ def test_a_changed_statement_is_not_what_was_signed(tmp_path: Path, key: str) ->
     signature = sign(tmp_path, STATEMENT)
     assert signature is not None
     verify(tmp_path, dict(reversed(STATEMENT.items())), signature, "It")  # order says nothing
-    for change in ({"version": "1.0.1"}, {"files": []}, {"value": 0.10000000000000002}):
+    changes: list[dict[str, Any]]
+    changes = [{"version": "1.0.1"}, {"files": []}, {"value": 0.10000000000000002}]
+    for change in changes:
         with pytest.raises(Refused, match="It is not what was signed"):
             verify(tmp_path, STATEMENT | change, signature, "It")
     for broken in ("", "AAAA", "not base64 \u00e9", signature["signature"][:-4] + "AAA="):

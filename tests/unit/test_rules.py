@@ -148,9 +148,11 @@ def test_a_registration() -> None:
 
 
 def test_only_what_is_committed_and_fresh_is_registered() -> None:
-    assert rules.may_be_made_from("", []) is None
-    assert decided(rules.may_be_made_from(" M params.yaml", ["train"])) is Reason.NOT_COMMITTED
-    assert decided(rules.may_be_made_from("", ["train"])) is Reason.STALE_LOCK
+    assert rules.is_committed("") is None
+    assert decided(rules.is_committed(" M params.yaml")) is Reason.NOT_COMMITTED
+    assert rules.lock_is_honest([], []) is None
+    assert decided(rules.lock_is_honest(["add src/x.py"], ["train"])) is Reason.UNLISTED_CODE
+    assert decided(rules.lock_is_honest([], ["train"])) is Reason.STALE_LOCK
 
 
 def test_a_no_is_a_refusal_in_its_own_words() -> None:

@@ -23,7 +23,7 @@ FOR_PROCESSES = {
     "run_context.py",
     "adapters/git.py",
     "adapters/deploy_key.py",
-    "adapters/storage.py",
+    "adapters/dvc.py",
     "security/scanners.py",
 }
 

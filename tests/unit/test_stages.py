@@ -81,3 +81,34 @@ def test_rows_that_cannot_be_measured_on_are_refused(
     assert callable(spoil)
     trained.put_test_rows(spoil(trained.test_rows))
     assert why in trained.mlops("evaluate", expect=1).err
+
+
+# The exit status of `mlops run`
+
+
+def test_a_pipeline_that_fails_is_a_no(trained: Project) -> None:
+    trained.edit("src/parcels.py", "max_depth=1", "max_depth='deep'")
+    said = trained.mlops("run", expect=1)
+    assert "The pipeline fails; its message stands above." in said.err
+
+
+def test_a_stage_that_there_is_not_is_wrong_use(trained: Project) -> None:
+    said = trained.mlops("run", "chekc", expect=64)
+    assert "There is no stage 'chekc'. There are: check, " in said.err
+    trained.mlops("run", "check")
+
+
+def test_a_pipeline_that_cannot_be_read_is_a_no(trained: Project) -> None:
+    trained.edit("dvc.yaml", "stages:", "stagse:")
+    trained.mlops("run", expect=1)
+    assert "DVC cannot read the pipeline" in trained.mlops("run", "check", expect=1).err
+
+
+def test_an_interrupted_pipeline_decided_nothing(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvc.repo.Repo.reproduce", interrupted)
+    assert "interrupted" in trained.mlops("run", expect=2).err

@@ -21,8 +21,8 @@ from gatewright.evaluation.intervals import below, holm
 from gatewright.evaluation.metrics import metrics_of
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import part
-from gatewright.gate.checks import AgainstChampion
-from gatewright.gate.checks.quality import Margins
+from gatewright.gate.checks import ChampionCheck
+from gatewright.gate.checks.limits import Margins
 from gatewright.gate.inputs import Champion
 
 GATES = 600
@@ -56,7 +56,7 @@ def worlds(count: int, rows: int, loss: float = 0.0) -> Iterator[tuple[Any, dict
 def asked(measured: Measured, margin: float) -> list[str]:
     settings = Margins(metrics={"roc_auc": margin, "brier_score": margin})
     champion: Any = Champion("1.0.0", None, BINARY)  # type: ignore[arg-type]
-    return [finding.status for finding in AgainstChampion.check(settings, measured, champion)]
+    return [finding.status for finding in ChampionCheck.check(settings, measured, champion)]
 
 
 def highest(rate: float, count: int) -> float:

@@ -1,6 +1,7 @@
 """Names, titles, artifacts and records that a shell would run: through the workflows, none is.
 
-Each payload would leave a mark, whichever way of quoting it meets.
+Each payload would leave a mark, whichever way of quoting it meets. Bash reads the words, by `act`
+or in this process; what a pull request and a registry say is walked by `act`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from acting import GitHubActions, Walk, on_github
-from projects import Project
+from projects import Parcels
 from published import Description
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,8 @@ def mark(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def github(live: Project, published: Description) -> Iterator[GitHubActions]:
-    with on_github(live, published) as github:
+def github(live: Parcels, published: Description) -> Iterator[GitHubActions]:
+    with on_github(live, published, act=False) as github:
         yield github
 
 
@@ -51,6 +52,7 @@ def ran(walk: Walk, **jobs: str) -> None:
 
 
 def test_names_and_titles_of_a_pull_request_are_words(github: GitHubActions, mark: Path) -> None:
+    github.act = True
     github.branch(branch(mark))
     root = github.project.root
     for name in (payload(Path(MARK)), branch(Path(MARK))):
@@ -78,6 +80,7 @@ def test_a_branch_that_is_trained_is_a_word(github: GitHubActions, mark: Path) -
     name = branch(mark)
     github.branch(name)
     github.push("Change")
+    github.act = True
     walk = github.dispatch("train.yml", ref=name)
     ran(walk, train="success")
     assert (walk.status, {ref for _, ref in github.hub.dispatches}) == (0, {name})
@@ -104,7 +107,9 @@ def test_what_the_registry_and_tags_say_is_words(github: GitHubActions, mark: Pa
     path.write_text(text.replace("version: 1.0.0", f"version: {version}"))
     tree.git("commit", "--quiet", "--no-verify", "-am", payload(mark))
     tree.git("push", "--quiet", "--no-verify", "origin", "registry")
+    github.act = True
     walk = github.dispatch("rollback.yml", {"environment": "dev", "version": ""})
+    github.act = False
     ran(walk, rollback="success")
     assert ": :error::obeyed" in walk.log, "the runner is told nothing"
     assert project.live()["dev"] == "1.0.0"

@@ -1,45 +1,67 @@
-"""Pull requests walk up to the model gate, good and bad, through the workflow itself."""
+"""Pull requests walk up to the model gate, good and bad, through the workflow itself.
+
+By `act` each of its paths once, and the flights: one that is good, one that overfits, one that is
+poisoned. Every other kind of bad by the same steps in this process, around a tiny project.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from acting import GitHubActions, Walk, on_github
-from projects import ASKED, Project, copy
+from parcels import make_model, make_rows
+from projects import ASKED, Parcels, Project, change_library, copy
 from published import Description
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def github(live: Project, published: Description) -> Iterator[GitHubActions]:
+def github(live: Parcels, published: Description) -> Iterator[GitHubActions]:
     """1.0.0 is live everywhere; a branch is checked out for a pull request."""
-    with on_github(live, published) as github:
+    with on_github(live, published, act=False) as github:
+        github.branch("change")
+        yield github
+
+
+@pytest.fixture
+def flights_github(flights_live: Project, published: Description) -> Iterator[GitHubActions]:
+    """As `github` with the flights, by `act`."""
+    with on_github(flights_live, published) as github:
         github.branch("change")
         yield github
 
 
 @pytest.fixture(scope="session")
-def _worse(_live: Project, shared: Callable[..., Path]) -> Project:
+def _worse(_live: Parcels, shared: Callable[..., Path]) -> Parcels:
     def make(folder: Path) -> None:
         project = copy(_live, folder)
-        project.overfit()
+        project.worsen()
         retrain(project)
 
-    return Project(shared("worse", make) / "late-flights", _live.venv)
+    return Parcels(shared("worse", make) / "parcels", _live.venv)
 
 
 @pytest.fixture
-def worse(_worse: Project, published: Description, tmp_path: Path) -> Iterator[GitHubActions]:
-    """As `github`, with a model that overfits, trained and stored."""
-    with on_github(copy(_worse, tmp_path), published) as github:
+def worse(_worse: Parcels, published: Description, tmp_path: Path) -> Iterator[GitHubActions]:
+    """As `github`, with a worse model, trained and stored."""
+    with on_github(copy(_worse, tmp_path), published, act=False) as github:
         github.branch("change")
         yield github
+
+
+WORSE = ("champion", "slices")
 
 
 def said(walk: Walk) -> str:
@@ -76,6 +98,7 @@ def retrain(project: Project) -> None:
 
 def test_one_that_touches_no_model_is_let_in_and_pulls_nothing(github: GitHubActions) -> None:
     (github.project.root / "docs/notes.md").write_text("Words.\n")
+    github.act = True
     walk = github.pull_request()
     let_in(walk)
     assert walk.verdict["sentence"] == "Yes: this touches no model."
@@ -85,7 +108,10 @@ def test_one_that_touches_no_model_is_let_in_and_pulls_nothing(github: GitHubAct
     assert walk.noted("installed") == ["candidate ./uv.lock", "judge base/uv.lock"]
 
 
-def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(github: GitHubActions) -> None:
+def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(
+    flights_github: GitHubActions,
+) -> None:
+    github = flights_github
     github.project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
     retrain(github.project)
     walk = github.pull_request()
@@ -101,7 +127,7 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(github: GitHubAc
         '"EWR", "JFK", "LGA"',
     ):
         assert part in walk.summary
-    for _ in range(2):
+    for github.act in (True, False):
         assert github.completed(walk).status == 0
     (comment,) = github.hub.comments
     assert "Yes: the model may enter dev and holds against 1.0.0." in comment["body"]
@@ -109,23 +135,25 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(github: GitHubAc
 
 
 def test_new_data_is_let_in(github: GitHubActions) -> None:
-    shutil.copy(
-        github.project.root / "data/incoming/2013-09.parquet", github.project.root / "data/raw"
-    )
+    github.project.add_rows()
     retrain(github.project)
     let_in(github.pull_request())
 
 
 def test_the_merge_queue_is_answered(github: GitHubActions) -> None:
-    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
+    github.project.parameter(0.5)
     retrain(github.project)
-    let_in(github.merge_queue())
+    walk = github.merge_queue()
+    let_in(walk)
+    assert "Running stage" not in walk.log, "what was trained and stored is not trained again"
+    assert "Yes: the model may enter dev and holds against 1.0.0." in walk.summary
 
 
 def test_outputs_that_are_not_stored_are_built_and_must_be_the_same(github: GitHubActions) -> None:
     """As from a fork, whose author may not write to the storage."""
-    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    github.project.parameter(0.5)
     github.project.mlops("run")
+    github.act = True
     walk = github.pull_request(fork=True)
     let_in(walk)
     assert "CI built the same bytes" in said(walk)
@@ -138,22 +166,28 @@ def test_outputs_that_are_not_stored_are_built_and_must_be_the_same(github: GitH
 # Bad ones
 
 
-def test_a_worse_model_is_refused(worse: GitHubActions) -> None:
-    walk = worse.pull_request()
+def test_a_worse_model_is_refused(flights_github: GitHubActions) -> None:
+    """It overfits, and looks like progress on the training rows."""
+    github = flights_github
+    github.project.overfit()
+    retrain(github.project)
+    walk = github.pull_request()
     refused(walk, "champion", "behaviour")
     assert "worse than 1.0.0" in walk.verdict["sentence"]
-    assert worse.completed(walk).status == 0
-    assert "No: the model may not enter dev." in worse.hub.comments[0]["body"]
+    github.act = False
+    assert github.completed(walk).status == 0
+    assert "No: the model may not enter dev." in github.hub.comments[0]["body"]
 
 
-def test_poisoned_labels_are_refused(github: GitHubActions) -> None:
-    github.project.poison()
-    retrain(github.project)
-    refused(github.pull_request(), "champion", "data")
+def test_poisoned_labels_are_refused(flights_github: GitHubActions) -> None:
+    flights_github.project.poison()
+    retrain(flights_github.project)
+    refused(flights_github.pull_request(), "champion", "data")
 
 
 def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
     """reports/metrics.json and dvc.lock agree on a figure that nobody measured."""
+    worse.project.add_card()  # it stands on that figure, so the lock is stale
     path = worse.project.root / "reports/metrics.json"
     metrics = json.loads(path.read_text())
     for entry in metrics["metrics"].values():
@@ -162,41 +196,49 @@ def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
     worse.project.run("dvc", "commit", "--force", "evaluate")
     worse.project.mlops("push")
     walk = worse.pull_request()
-    refused(walk, "lock", "champion", "behaviour")
+    refused(walk, "lock", *WORSE)
     assert "0.98765" not in said(walk)
 
 
 def test_thresholds_lowered_in_the_same_pull_request_do_not_count(worse: GitHubActions) -> None:
-    worse.project.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.5")
-    worse.project.edit("gates.yaml", "brier_score: 0.001", "brier_score: 0.5")
+    worse.project.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.5")
     walk = worse.pull_request()
-    refused(walk, "champion", "behaviour")
+    refused(walk, *WORSE)
     assert "**It changes the policy, gates.yaml: checks.champion.metrics" in walk.summary
-    assert "0.005 -&gt; 0.5" in walk.summary or "0.005 -\\> 0.5" in walk.summary
+    assert "0.01 -&gt; 0.5" in walk.summary or "0.01 -\\> 0.5" in walk.summary
 
 
 def test_a_gate_edited_to_say_yes_is_not_asked(worse: GitHubActions) -> None:
-    worse.project.edit(
-        "src/mlops/gate/verdict.py",
-        '    decision: Decision = "yes" if statuses <= good else "undecided"\n'
-        '    if "refuse" in statuses:\n        decision = "no"\n',
-        '    decision: Decision = "yes"\n',
+    """In the library, as a team changes it: another wheel, and the lock that names it."""
+    before = "sha256:" + hashlib.sha256(wheel(worse.project).read_bytes()).hexdigest()
+    change_library(
+        worse.project,
+        "gate/verdict.py",
+        'decision: Decision = "yes" if statuses <= good else "undecided"',
+        'statuses, decision = set(), "yes"',
     )
-    worse.project.edit("src/mlops/release/review.py", "def review(", "def unused(")
+    after = "sha256:" + hashlib.sha256(wheel(worse.project).read_bytes()).hexdigest()
+    worse.act = True
     walk = worse.pull_request()
-    refused(walk, "champion", "behaviour")
-    assert "**It changes the machinery that judges: src/mlops/gate/verdict.py" in walk.summary
+    refused(walk, *WORSE)
+    told = f"gatewright 0.2.0 ({before}) -> 0.2.0+ours ({after})"
+    assert f"It changes the library that judges: {told}" in walk.verdict["notes"]
+    assert "**It changes the library that judges: gatewright" in walk.summary
+    assert "vendor/gatewright-0.2.0+ours-py3-none-any.whl" in said(walk)
+    assert walk.noted("installed") == ["candidate ./uv.lock", "judge base/uv.lock"]
+
+
+def wheel(project: Project) -> Path:
+    (path,) = (project.root / "vendor").glob("*.whl")
+    return path
 
 
 def test_test_rows_that_were_removed_are_missed(github: GitHubActions) -> None:
-    """The rows of the storm in July go; what is left looks easy."""
-    code = """
-import pandas
-path = "data/raw/2013-07.parquet"
-rows = pandas.read_parquet(path)
-rows[~rows["late"] | (rows["flight"] % 3 > 0)].to_parquet(path, index=False)
-"""
-    github.project.python(code)
+    """Some of the broken ones go; what is left looks easy."""
+    path = github.project.root / "data/raw/2026-01.parquet"
+    rows = pd.read_parquet(path)
+    hard = rows["broken"] & (rows["number"] % 6 == 1)
+    rows[~hard].to_parquet(path)
     retrain(github.project)
     walk = github.pull_request()
     refused(walk, "holdout")
@@ -205,7 +247,7 @@ rows[~rows["late"] | (rows["flight"] % 3 > 0)].to_parquet(path, index=False)
 
 
 def test_training_on_test_rows_is_refused(github: GitHubActions) -> None:
-    github.project.edit("params.yaml", 'from: "2013-07-01"', 'from: "2013-07-20"')
+    github.project.edit("src/parcels.py", 'rows["number"] % 2 == 0', 'rows["number"] % 4 < 3')
     retrain(github.project)
     walk = github.pull_request()
     refused(walk, "holdout", "leakage")
@@ -213,12 +255,12 @@ def test_training_on_test_rows_is_refused(github: GitHubActions) -> None:
 
 
 def test_a_stale_lock_is_refused_and_the_mended_one_is_offered(github: GitHubActions) -> None:
-    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 60")
+    github.project.parameter(0.5)
     walk = github.pull_request()
     refused(walk, "lock")
     assert "it is stale: train" in said(walk)
     mended = walk.artifacts / "proof/dvc.lock"
-    assert "max_iter: 60" in mended.read_text()
+    assert "C: 0.5" in mended.read_text()
     shutil.copy(mended, github.project.root / "dvc.lock")
     github.project.mlops("run")
     assert github.project.git("status", "--porcelain", "dvc.lock", "reports") != ""
@@ -239,18 +281,15 @@ def test_outputs_that_nobody_can_build_are_refused(github: GitHubActions) -> Non
 
 
 def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> None:
-    root = github.project.root
-    shutil.copy(root / "data/incoming/2013-09.parquet", root / "data/raw")
+    github.project.add_rows()
     github.project.mlops("run")
     walk = github.pull_request()
-    refused(walk, "lock", "files", "holdout", "data", *ASKED)
+    refused(walk, "lock", "files", "rows", "holdout", "data", *ASKED)
     assert "run `uv run mlops push` on the machine that has it" in walk.log
 
 
 def test_predictions_that_are_nan_are_refused(github: GitHubActions) -> None:
-    github.project.edit("params.yaml", "seed: 0", "seed: 1")
-    github.project.mlops("run")
-    github.project.answer_nan()
+    github.project.swap(make_model(math.nan, 1.0))
     github.project.mlops("push")
     walk = github.pull_request()
     refused(walk, "lock", *ASKED)
@@ -259,20 +298,9 @@ def test_predictions_that_are_nan_are_refused(github: GitHubActions) -> None:
 
 def test_a_crashed_evaluation_is_refused(github: GitHubActions) -> None:
     """A model for other columns: asked for an answer, it raises."""
-    code = """
-import pandas, skops.io
-from pathlib import Path
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.impute import SimpleImputer
-from gatewright.adapters.model_file import seal
-rows = pandas.read_parquet("data/split/train.parquet").head(5000)
-model = make_pipeline(SimpleImputer(), LogisticRegression())
-skops.io.dump(model.fit(rows[["distance"]], rows["late"]), "model/model.skops")
-seal(Path("model/model.skops"))
-"""
-    github.project.python(code)
-    github.project.run("dvc", "commit", "--force", "train")
+    rows = make_rows(300)
+    model = make_pipeline(SimpleImputer(), LogisticRegression())
+    github.project.swap(model.fit(rows[["weight"]], rows["broken"]))
     github.project.mlops("push")
     walk = github.pull_request()
     refused(walk, "lock", *ASKED)
@@ -283,6 +311,7 @@ def test_a_job_that_was_skipped_is_no_success(github: GitHubActions) -> None:
     github.project.edit(
         ".github/workflows/model-gate.yml", "if: ${{ !cancelled() }}", "if: ${{ false }}"
     )
+    github.act = True
     walk = github.pull_request()
     assert walk.jobs["model-gate"] == "failure"
     assert walk.status != 0
@@ -292,7 +321,7 @@ def test_a_job_that_was_skipped_is_no_success(github: GitHubActions) -> None:
 
 
 def test_another_environment_scores_for_itself_in_its_own_job(github: GitHubActions) -> None:
-    github.project.edit("pyproject.toml", '"rich>=14"', '"rich>=14.0"')
+    github.project.edit("pyproject.toml", '"numpy>=2.3,<3"', '"numpy>=2.3.0,<3"')
     github.project.run("uv", "lock", "--quiet")
     walk = github.pull_request()
     let_in(walk)
@@ -301,10 +330,10 @@ def test_another_environment_scores_for_itself_in_its_own_job(github: GitHubActi
 
 
 def test_thresholds_alone_are_let_in_and_shown(github: GitHubActions) -> None:
-    github.project.edit("gates.yaml", "roc_auc: 0.005", "roc_auc: 0.05")
+    github.project.edit("gates.yaml", "roc_auc: 0.01, ", "roc_auc: 0.05, ")
     walk = github.pull_request()
     let_in(walk)
     (note,) = walk.verdict["notes"]
     assert note.startswith(
-        "It changes the policy, gates.yaml: checks.champion.metrics.roc_auc: 0.005"
+        "It changes the policy, gates.yaml: checks.champion.metrics.roc_auc: 0.01 "
     )

@@ -1,36 +1,47 @@
-"""Releases, promotions and rollbacks, through the workflows themselves."""
+"""Releases, promotions and rollbacks, through the workflows themselves.
+
+Each path of a workflow is walked by `act` once; the rest, and every bad day of GitHub, by the same
+steps in this process.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import yaml
 from acting import GitHubActions, Walk, on_github
-from projects import Project
+from projects import Parcels, Project, change_library, owned
 from published import Description
+
+from gatewright.errors import Refused
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process GitHub is asked again at once; how long we wait is tests/unit's affair."""
+    monkeypatch.setattr("gatewright.adapters.github.PAUSES", (0.01, 0.01, 0.01))
+
+
 @pytest.fixture
-def merged(trained: Project, published: Description) -> Iterator[GitHubActions]:
+def merged(trained: Parcels, published: Description) -> Iterator[GitHubActions]:
     """The first model is about to be merged; the settings are applied."""
-    owners = trained.root / ".github/CODEOWNERS"
-    owners.write_text(owners.read_text().replace("@your-organisation", "@ada"))
-    with on_github(trained, published) as github:
+    owned(trained)
+    with on_github(trained, published, act=False) as github:
         github.apply_settings()
         yield github
 
 
 @pytest.fixture
-def bare(staged: Project, published: Description) -> Iterator[GitHubActions]:
+def bare(staged: Parcels, published: Description) -> Iterator[GitHubActions]:
     """1.0.0 and 1.0.1 were in staging; nobody has applied any settings."""
-    with on_github(staged, published) as github:
+    with on_github(staged, published, act=False) as github:
         yield github
 
 
@@ -39,6 +50,14 @@ def guarded(bare: GitHubActions) -> GitHubActions:
     """As `bare`, with the settings applied."""
     bare.apply_settings()
     return bare
+
+
+@contextmanager
+def by_act(github: GitHubActions) -> Iterator[None]:
+    """What is walked here is walked by `act`."""
+    github.act = True
+    yield
+    github.act = False
 
 
 def promote(github: GitHubActions, version: str, **more: Any) -> Walk:
@@ -72,8 +91,11 @@ def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None
     """Signed and attested, as production demands."""
     merged.project.edit("gates.yaml", "protection: {production: []}", DEMANDED)
     merged.variables["ATTESTATIONS"] = "true"
+    assert isinstance(merged.project, Parcels)
+    merged.project.add_card()
     commit = merged.merge()
-    walk = merged.pushed(approved_by="ada")
+    with by_act(merged):
+        walk = merged.pushed(approved_by="ada")
     went_well(walk, "register", "promote")
     project = merged.project
     assert project.live() == dict.fromkeys(("dev", "staging", "production"), "1.0.0")
@@ -123,22 +145,23 @@ def test_before_the_first_model_there_is_nothing_to_release(
     project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
     project.git("remote", "add", "origin", str(project.origin))
     project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
-    with on_github(project, published) as github:
+    with on_github(project, published, act=False) as github:
         walk = github.pushed()
         went_well(walk, "register")
         assert "no model is committed yet" in walk.log
 
 
 def test_a_second_release_does_not_push_a_waiting_one_aside(merged: GitHubActions) -> None:
-    """Both wait for their approval: act holds no job, so the last one is walked when it comes."""
-    project, until_it_waits = merged.project, ("-j", "staging")
+    """Both wait for their approval: no job is held here, the last is walked when it comes."""
+    project = merged.project
     merged.merge()
-    first = merged.pushed(words=until_it_waits)
-    shutil.copy(project.root / "data/incoming/2013-09.parquet", project.root / "data/raw")
+    first = merged.pushed(until="staging")
+    assert isinstance(project, Parcels)
+    project.add_rows()
     project.mlops("run")
     project.mlops("push")
-    merged.merge("Add the flights of September")
-    second = merged.pushed(words=until_it_waits)
+    merged.merge("Add the parcels of March")
+    second = merged.pushed(until="staging")
     for walk in (first, second):
         went_well(walk, "register", "promote")
     assert project.live() == {"dev": "1.0.1", "staging": "1.0.1", "production": None}
@@ -157,10 +180,12 @@ def test_what_was_approved_too_late_does_not_replace_what_is_newer(guarded: GitH
 
 def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions) -> None:
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
-    off = 'allclose(np.add(said["answer"], 0.01),'
-    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
+    broken = 'allclose(np.add(said["answer"], 0.01),'
+    smoke_test = "release/smoke_test.py"
+    change_library(guarded.project, smoke_test, 'allclose(said["answer"],', broken)
     guarded.merge("Break the scoring")
-    walk = promote(guarded, "1.0.1", approved_by="ada")
+    with by_act(guarded):
+        walk = promote(guarded, "1.0.1", approved_by="ada")
     assert walk.jobs == {"promote": "failure"}
     assert "1.0.1 in production fails its smoke check: golden row 1" in walk.log
     assert "Rolled back: production is back on 1.0.0 (was 1.0.1)." in walk.log
@@ -172,7 +197,9 @@ def test_a_rollback_by_hand(guarded: GitHubActions) -> None:
     for version in ("1.0.0", "1.0.1"):
         went_well(promote(guarded, version, approved_by="ada"), "promote")
     inputs = {"environment": "production", "version": "", "reason": "$(touch ran) `touch ran`"}
-    went_well(guarded.dispatch("rollback.yml", inputs), "rollback")
+    with by_act(guarded):
+        walk = guarded.dispatch("rollback.yml", inputs)
+    went_well(walk, "rollback")
     assert guarded.project.live()["production"] == "1.0.0"
     event = guarded.project.ask("history", "production")[-1]
     assert (event["event"], event["reason"]) == ("roll back", inputs["reason"])
@@ -207,21 +234,25 @@ def test_where_no_reviewer_can_be_asked_the_promotion_is_a_pull_request(
     pull = bare.merge_proposal("ada")
     for part in ("**1.0.0** into **production**", "it has no required reviewers", "| champion |"):
         assert part in pull["body"]
-    went_well(bare.closed(pull), "settle")
+    with by_act(bare):
+        walk = bare.closed(pull)
+    went_well(walk, "settle")
     assert bare.project.live()["production"] == "1.0.0"
     assert shown(bare) == [("production", "v1.0.0")]
     assert bare.hub.releases[0]["tag_name"] == "v1.0.0"
 
 
 def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
-    guarded: GitHubActions,
+    guarded: GitHubActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
     promote(guarded, "1.0.1")
     pull = guarded.merge_proposal("ada")
-    off = 'allclose(np.add(said["answer"], 0.01),'
-    guarded.project.edit("src/mlops/release/smoke.py", 'allclose(said["answer"],', off)
-    guarded.merge("Break the scoring")
+
+    def fail(*_: object) -> int:
+        raise Refused("golden row 1 is answered with another figure")
+
+    monkeypatch.setattr("gatewright.release.promotion.check_golden", fail)
     walk = guarded.closed(pull)
     assert walk.jobs == {"settle": "failure"}
     assert guarded.project.live()["production"] == "1.0.0"
@@ -230,7 +261,8 @@ def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
 def test_a_proposal_that_was_closed_settles_nothing(guarded: GitHubActions) -> None:
     promote(guarded, "1.0.0")
     (pull,) = guarded.hub.pulls
-    walk = guarded.closed(pull)
+    with by_act(guarded):
+        walk = guarded.closed(pull)
     assert walk.jobs.get("settle") in (None, "skipped")
     assert guarded.project.live()["production"] is None
 
@@ -297,7 +329,7 @@ def test_what_could_not_be_shown_is_shown_by_running_again(
 
 
 def test_a_slow_github_is_waited_for(guarded: GitHubActions) -> None:
-    guarded.hub.fault("/approvals", None, delay=3)
+    guarded.hub.fault("/approvals", None, delay=1)
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
 
 

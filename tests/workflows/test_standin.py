@@ -330,7 +330,7 @@ def test_examples_and_properties(published: Description) -> None:
     listed = published.operation("GET", "/repos/acme/late-flights/keys")
     assert listed
     assert {"id", "key", "read_only"} <= listed.properties(200)
-    assert listed.example(200)[0]["title"]
+    assert (listed.example(200) or [{}])[0]["title"]
     assert listed.example(418) is None
     latest = published.operation("GET", f"{REPO}/releases/latest")
     assert latest

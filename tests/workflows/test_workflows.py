@@ -97,7 +97,7 @@ def uses() -> list[tuple[str, str, str]]:
     for path in [*(SOURCE / ".github").rglob("*.yml"), *OURS]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if match := re.search(r"uses: ([\w.-]+/[\w./-]+)@(\S+)(?: # (\S+))?", line):
-                found.append(match.groups())
+                found.append((match[1], match[2], match[3]))
     return found
 
 

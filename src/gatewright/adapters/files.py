@@ -1,81 +1,12 @@
-"""Reading YAML strictly, writing files whole or not at all, and hashing them."""
+"""Reading texts, writing files whole or not at all, and hashing them."""
 
 import hashlib
 import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from gatewright.errors import Refused
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LONGEST = 20_000_000  # bytes of any text that is read
-_DEEPEST = 50  # collections within collections
-_TRICKY = re.compile(r"&|[-?:] +[-?:] |^ {40}", re.MULTILINE)  # an anchor; depth without brackets
-
-
-class _Strict(_Loader):  # type: ignore[misc, valid-type]
-    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key '{key}' is given twice")
-            seen.add(key)
-        return dict(super().construct_mapping(node, deep=deep))
-
-
-def parse_yaml(text: str, name: str) -> dict[str, Any]:
-    """The mapping that a YAML text holds; `name` is what an error calls it.
-
-    Raises Refused for what is no plain data: a key given twice, a tag, an alias (a few lines of
-    them unfold to gigabytes), a value that is no value.
-    """
-    try:
-        _refuse_tricks(text)
-        value = _Strict(text).get_single_data()
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise Refused(f"{name} is not valid YAML ({error}). Correct it and run again.") from None
-    if not isinstance(value, dict):
-        raise Refused(f"{name} must be a mapping of keys to values. Correct it and run again.")
-    return value
-
-
-def _refuse_tricks(text: str) -> None:
-    """Aliases and depth, before anything is built, in a text that could have them."""
-    if not _TRICKY.search(text) and text.count("[") + text.count("{") < _DEEPEST:
-        return
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        line = event.start_mark.line + 1  # type: ignore[union-attr]
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {line}: an alias; write out what it stands for")
-        if depth > _DEEPEST:
-            raise yaml.YAMLError(f"line {line}: more than {_DEEPEST} collections in each other")
-
-
-def line_of(text: str, keys: Sequence[str | int]) -> int | None:
-    """The line, from 1, on which a key of a YAML text stands, or as much of its path as does."""
-    node, line = yaml.compose(text, Loader=_Loader), None
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((p for p in node.value if p[0].value == str(key)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-            pair = (node.value[key], node.value[key])
-        else:
-            pair = None
-        if pair is None:
-            break
-        line, node = pair[0].start_mark.line + 1, pair[1]
-    return line
 
 
 def read_text(path: Path) -> str:
@@ -88,10 +19,6 @@ def read_text(path: Path) -> str:
             f"{path} cannot be read ({type(error).__name__}), and nothing is decided without it. "
             "Run `uv run mlops run`, or restore it with Git."
         ) from None
-
-
-def to_yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -12,6 +12,7 @@ from gatewright.errors import Refused
 if TYPE_CHECKING:
     import pandas as pd
 
+_LARGE = 10_000_000  # values
 _CELL = 8  # bytes of a number; a column that repeats one value takes none in the file
 
 
@@ -30,11 +31,31 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
                 f"{path} unpacks to at least {needed / 1e9:,.0f} GB, and this machine has "
                 f"{there / 1e9:,.0f} GB. It is not opened. If it is meant, use a larger machine."
             )
-        return pd.read_parquet(path, columns=columns)
+        if (names := _by_column(path)) is None:
+            return pd.read_parquet(path, columns=columns, pre_buffer=False)
+        wanted = names if columns is None else columns
+        parts = [pd.read_parquet(path, columns=[name], pre_buffer=False) for name in wanted]
+        return pd.concat(parts, axis=1)
     except (OSError, ValueError, NotImplementedError) as error:
         raise Refused(
             f"{path} is no readable Parquet file ({error}). Restore it, or run `uv run mlops run`."
         ) from None
+
+
+def _by_column(path: Path) -> list[str] | None:
+    """The columns of a file that is better read column by column.
+
+    A large file read at once takes twice the memory of the table, which is not given back. None
+    for one of less than _LARGE values, or that has an index or repeats a name.
+    """
+    import pyarrow.parquet as pq
+
+    about = pq.read_metadata(path)
+    schema = about.schema.to_arrow_schema()
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    if about.num_rows * about.num_columns < _LARGE or len({*schema.names}) < len(schema.names):
+        return None
+    return None if any(isinstance(column, str) for column in index) else list(schema.names)
 
 
 def _unpacked(path: Path, there: int) -> int:

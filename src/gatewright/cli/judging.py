@@ -64,11 +64,11 @@ def _answer(verdict: Verdict, arguments: Arguments) -> int:
 
 
 def _prove(arguments: Arguments) -> int:
-    from gatewright.pipeline.lock_verification import disagreements, prove
+    from gatewright.pipeline.lock_verification import lock_problems, verify_lock
     from gatewright.project import Project
 
     if arguments.base is None:
-        if wrong := disagreements(arguments.root):
+        if wrong := lock_problems(arguments.root):
             raise Refused(
                 f"dvc.lock is not honest: {'; '.join(wrong)}. Run `uv run mlops run` and commit it."
             )
@@ -76,15 +76,16 @@ def _prove(arguments: Arguments) -> int:
         return 0
     first = Project(arguments.root).environments[0]
     out = arguments.called_from / arguments.out
-    found = prove(arguments.root, arguments.base, first, out)
-    if not found.model_touched:
+    report = verify_lock(arguments.root, arguments.base, first, out)
+    if not report.affects_model:
         print("Yes: nothing that a model is made from changes.")
-    elif found.honest:
+    elif not report.problems:
         print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
     else:
-        print(f"No: dvc.lock is not honest: {'; '.join([*found.stale, *found.differences])}.")
-        print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
-    return 0 if found.honest else 1
+        print(f"No: dvc.lock is not honest: {'; '.join(report.problems)}.")
+        if not report.unlisted_code:
+            print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
+    return 1 if report.problems else 0
 
 
 def _review(arguments: Arguments) -> int:

@@ -12,6 +12,10 @@ def add_to(parser: Parser) -> None:
     parser.command("setup", _storage, "get this clone ready: storage, data, hooks")
     run = parser.command("run", _run, "run the pipeline: check, split, train, evaluate, card")
     run.add_argument("stage", nargs="*", help="only up to this stage")
+    new = parser.command(
+        "ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival"
+    )
+    new.add_argument("file", nargs="+", type=Path, help="a Parquet file that keeps the contract")
     parser.command("push", _storage, "store data and models, so that other clones have them")
     move = parser.command("move-storage", _storage, "move data and models to another DVC remote")
     move.add_argument("url", help="s3://bucket/path, gs://, azure://, ssh:// or a folder")
@@ -25,7 +29,7 @@ def add_to(parser: Parser) -> None:
 
 
 def _storage(arguments: Arguments) -> None:
-    from gatewright.adapters.storage import Storage
+    from gatewright.adapters.dvc import Storage
     from gatewright.project import Project
 
     storage = Storage(arguments.root)
@@ -38,10 +42,16 @@ def _storage(arguments: Arguments) -> None:
             storage.move(arguments.url, Project(arguments.root).environments)
 
 
-def _run(arguments: Arguments) -> int:
-    from gatewright.adapters.storage import reproduce
+def _run(arguments: Arguments) -> None:
+    from gatewright.adapters.dvc import reproduce
 
-    return reproduce(arguments.root, *arguments.stage)
+    reproduce(arguments.root, *arguments.stage)
+
+
+def _ingest(arguments: Arguments) -> None:
+    from gatewright.pipeline.ingest import ingest
+
+    print(ingest(arguments.root, [arguments.called_from / file for file in arguments.file]))
 
 
 def _stage(arguments: Arguments) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,11 @@ from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import Floats, answer, request_rows
 
 NEVER_SEEN = "never seen before"
-STEADY = 20  # rows on which steadiness is tried
+EMPTY = "with all that may be missing missing"
+STEADY = 20  # rows that are tried with odd input
+FEW = 5  # of them are asked alone
+AGAIN = 100_000  # rows of a batch when they are asked again
+MOST = 1_000_000  # rows that are asked again
 CLOSE = 1e-6  # relative: threads, or another batch size, add up in another order
 
 
@@ -71,36 +74,87 @@ def _typical(values: pd.Series, column: Column) -> Any:
 
 def share(good: int, n: int, confidence: float) -> Estimate:
     """A share of n with the interval of Wilson (1927), which holds at 0 and 1 too."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    middle = (good + z * z / 2) / (n + z * z)
-    reach = z / (n + z * z) * (good * (n - good) / n + z * z / 4) ** 0.5
-    return Estimate(good / n, max(middle - reach, 0.0), min(middle + reach, 1.0))
+    from scipy.stats import binomtest
+
+    interval = binomtest(good, n).proportion_ci(confidence, method="wilson")
+    return Estimate(good / n, float(interval.low), float(interval.high))
 
 
-def unsteady(model: Model, rows: pd.DataFrame, contract: Contract) -> Iterator[str]:
-    """In what a model is not steady, a sentence each: repetition, batches, odd input."""
-    few = rows[contract.features].head(STEADY)
-    together = _scores(model, few, contract)
+def unsteady(
+    model: Model,
+    rows: pd.DataFrame,
+    contract: Contract,
+    given: Floats,
+    seed: int = 0,
+) -> Iterator[str]:
+    """In what a model is not steady, a sentence each: repetition, batches, odd input.
 
-    def same(scores: Floats) -> bool:
-        return np.allclose(scores, together, rtol=CLOSE, atol=CLOSE)
-
-    if not same(_scores(model, few, contract)):
-        yield "the same rows, asked twice, get other answers"
-    alone = np.concatenate([_scores(model, few[i : i + 1], contract) for i in range(len(few))])
-    if not same(alone):
+    given: the scores that it gave before for the n rows, of shape (n,) or (n, classes). The rows,
+    or MOST of them drawn without replacement, are asked for once more in another order and other
+    batches; FEW of them alone; and STEADY of them with input that the contract allows and training
+    may not have had.
+    """
+    order = np.random.default_rng(seed).permutation(len(rows))[:MOST]
+    few, of_few = rows[contract.features].iloc[order[:STEADY]], given[order[:STEADY]]
+    if not all(_same(model, rows.iloc[at], contract, given[at]) for at in _batches(order)):
+        yield from _differences(model, few, contract)
+    alone = [slice(at, at + 1) for at in range(min(FEW, len(few)))]
+    if not all(_same(model, few[at], contract, of_few[at]) for at in alone):
         yield "a row alone gets another answer than among others"
-    if not same(_scores(model, few[::-1], contract)[::-1]):
+    yield from _stumbles(model, few, contract)
+
+
+def _differences(model: Model, few: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    """Why the rows got other answers when they were asked again, as far as `few` of them tell."""
+    given = _scores(model, few, contract)
+    repeated = _same(model, few, contract, given)
+    reverse = _same(model, few[::-1], contract, given[::-1])
+    if not repeated:
+        yield "the same rows, asked twice, get other answers"
+    if not reverse:
         yield "rows in another order get other answers"
-    for words, odd in _odd(few, contract):
-        try:
-            _scores(model, odd, contract)
-        except Refused as error:
-            yield f"{words}: {error}"
+    if repeated and reverse:
+        yield "all rows, asked again in other batches, get other answers"
+
+
+def _batches(order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Three batches or more, none larger than AGAIN rows: other ones than `answer` makes."""
+    batches = np.array_split(order, max(3, -(-len(order) // AGAIN)))
+    return [batch for batch in batches if len(batch)]
+
+
+def _same(model: Model, rows: pd.DataFrame, contract: Contract, given: Floats) -> bool:
+    return np.allclose(_scores(model, rows, contract), given, rtol=CLOSE, atol=CLOSE)
 
 
 def _scores(model: Model, rows: pd.DataFrame, contract: Contract) -> Floats:
     return answer(model, rows, contract, "candidate").scores
+
+
+def _stumbles(model: Model, rows: pd.DataFrame, contract: Contract) -> Iterator[str]:
+    """On which odd input the model gives no answer, or one out of range.
+
+    All of it is asked for at once, and what lacks all that may be missing on its own, as whole
+    columns are missing then; one by one only if that fails.
+    """
+    odd = list(_odd(rows, contract))
+    if not odd:
+        return
+
+    def fault(asked: pd.DataFrame) -> str:
+        try:
+            _scores(model, asked, contract)
+        except Refused as error:
+            return str(error)
+        return ""
+
+    mixed = pd.concat([asked for _, asked in odd], ignore_index=True)
+    empty = [asked for words, asked in odd if words == EMPTY]
+    together = [fault(asked) for asked in (mixed, *empty)]
+    if not any(together):
+        return
+    found = [f"{words}: {why}" for words, asked in odd if (why := fault(asked))]
+    yield from found or [f"with odd rows among each other: {''.join(together)}"]
 
 
 def _odd(rows: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -110,7 +164,7 @@ def _odd(rows: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, pd.DataF
     for name in empty:
         yield f"with {name} missing", _without(rows, [name])
     if len(empty) > 1:
-        yield "with all that may be missing missing", _without(rows, empty)
+        yield EMPTY, _without(rows, empty)
     new = {n: NEVER_SEEN for n, c in columns.items() if c.type == "string" and c.values is None}
     if new:
         yield "with values never seen", changed(rows, new)

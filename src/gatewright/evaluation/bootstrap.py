@@ -4,7 +4,14 @@ Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8, 13 an
 groups of rows that belong together, are drawn with replacement, every model is evaluated on the
 same draw, and the percentiles of the values, or of the differences between two models, bound the
 interval. Pairing removes the variance that the models share.
+
+From LARGE rows (or groups) on, by the bag of little bootstraps (Kleiner, Talwalkar, Sarkar and
+Jordan 2014, "A Scalable Bootstrap for Massive Data", JRSS B 76): disjoint subsets of LITTLE of the
+n rows are drawn, and from each of them, again and again, n rows with replacement. What a resample
+differs by from its subset is what a resample of all rows would differ by from all rows.
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,6 +30,9 @@ from gatewright.evaluation.predictions import Answers, Floats, Truth
 _BLOCK = 50  # resamples that share one generator, so results do not depend on the thread count
 SLOW = 200  # resamples of a metric that is a function of the team's
 POWER = 0.8
+LITTLE = 100_000  # rows (or groups) of a subset
+LARGE = 3 * LITTLE
+SUBSETS = 10  # at most
 
 
 @dataclass(frozen=True)
@@ -122,17 +132,29 @@ class _Model:
 class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
 
-    def __init__(self, n: int, models: Sequence[_Model], groups: NDArray[np.int64] | None) -> None:
+    def __init__(
+        self,
+        n: int,
+        models: Sequence[_Model],
+        groups: NDArray[np.int64] | None,
+        drawn: int | None = None,
+    ) -> None:
         self.weights, self.scratch = np.ones(n), (np.empty(n + 1), np.empty(n + 1))
-        self.models, self.groups = models, groups
-        self.units = n if groups is None else int(groups.max()) + 1
-        self.uniform = np.empty(self.units)
+        self.models, self.groups, self.drawn = models, groups, drawn
+        self.units = _units(n, groups)
+        self.uniform = np.empty(self.units if drawn is None else 0)
 
     def draw(self, generator: np.random.Generator) -> None:
-        """Weigh each row by how often it is drawn when n of n, or all groups, are drawn anew."""
-        uniform = generator.random(out=self.uniform)  # faster than integers
-        drawn = np.multiply(uniform, self.units, out=uniform).astype(np.intp)
-        times = np.bincount(drawn, minlength=self.units)
+        """Weigh each row by how often it is drawn when `drawn` rows, or groups, are drawn anew.
+
+        Without `drawn`, as many as there are.
+        """
+        if self.drawn is not None:
+            times = generator.multinomial(self.drawn, np.full(self.units, 1 / self.units))
+        else:
+            uniform = generator.random(out=self.uniform)  # faster than integers
+            drawn = np.multiply(uniform, self.units, out=uniform).astype(np.intp)
+            times = np.bincount(drawn, minlength=self.units)
         if self.groups is not None:
             times = times[self.groups]
         np.copyto(self.weights, times)
@@ -160,6 +182,50 @@ class _Worker:
         return out
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """What came true, the answers and the groups of n rows: see `measure`."""
+
+    y: Truth
+    answers: Mapping[str, Answers]
+    groups: NDArray[np.int64] | None
+
+    @property
+    def units(self) -> int:
+        return _units(len(self.y), self.groups)
+
+    def models(self, metrics: Sequence[Metric]) -> list[_Model]:
+        return [_Model(self.y, said, metrics) for said in self.answers.values()]
+
+    def points(self, metrics: Sequence[Metric]) -> Floats:
+        """Values of shape (metrics, models). One model after the other, to hold one at a time."""
+        columns = [
+            _Worker(len(self.y), [_Model(self.y, said, metrics)], None).evaluate(metrics, slow=True)
+            for said in self.answers.values()
+        ]
+        return np.concatenate(columns, axis=1)
+
+    def subsets(self, seed: int) -> list[_Sample]:
+        """Disjoint samples of LITTLE units each."""
+        count = min(SUBSETS, self.units // LITTLE)
+        order = np.random.Generator(np.random.SFC64([seed, SUBSETS])).permutation(self.units)
+        return [self._of(np.sort(units)) for units in np.split(order[: count * LITTLE], count)]
+
+    def _of(self, units: NDArray[np.int64]) -> _Sample:
+        rows, groups = units, None
+        if self.groups is not None:
+            codes = np.full(self.units, -1)
+            codes[units] = np.arange(len(units))
+            groups = codes[self.groups]
+            rows = np.flatnonzero(groups >= 0)
+            groups = groups[rows]
+        return _Sample(self.y[rows], {n: said[rows] for n, said in self.answers.items()}, groups)
+
+
+def _units(n: int, groups: NDArray[np.int64] | None) -> int:
+    return n if groups is None else int(groups.max()) + 1
+
+
 def measure(
     y: Truth,
     answers: Mapping[str, Answers],
@@ -180,26 +246,73 @@ def measure(
     resamples : how many times n rows, or all groups, are drawn with replacement.
     confidence : of the two-sided intervals, in (0, 1).
 
-    Memory is linear in n and in the number of threads; nothing of size n x resamples is held.
+    Memory is linear in n, for one model at a time, and in the number of threads; nothing of size
+    n x resamples is held. Time is linear in n, times resamples only below LARGE.
     """
-    models = [_Model(y, answers[name], metrics) for name in answers]
-
-    def block(index: int) -> Floats:
-        generator = np.random.Generator(np.random.SFC64([seed, index]))
-        worker = _Worker(len(y), models, groups)
-        values = []
-        for number in range(index * _BLOCK, min((index + 1) * _BLOCK, resamples)):
-            worker.draw(generator)
-            values.append(worker.evaluate(metrics, slow=number < SLOW))
-        return np.array(values)
-
-    whole = _Worker(len(y), models, groups)
+    whole = _Sample(y, answers, groups)
+    starts = range(0, resamples, _BLOCK)
     # Threads of BLAS would change the last bits, and wait for the threads above them.
     threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        points = whole.evaluate(metrics, slow=True)
-        draws = np.concatenate(list(pool.map(block, range(-(-resamples // _BLOCK)))))
+        if whole.units < LARGE:
+            models = whole.models(metrics)
+            points = _Worker(len(y), models, groups).evaluate(metrics, slow=True)
+            drawn = [
+                pool.submit(_block, whole, models, metrics, start, resamples, seed)
+                for start in starts
+            ]
+        else:
+            points, subsets = whole.points(metrics), whole.subsets(seed)
+            drawn = [
+                pool.submit(
+                    _little,
+                    subsets[at % len(subsets)],
+                    whole,
+                    points,
+                    metrics,
+                    start,
+                    resamples,
+                    seed,
+                )
+                for at, start in enumerate(starts)
+            ]
+        draws = np.concatenate([block.result() for block in drawn])
     return Measured(tuple(metrics), tuple(answers), points, draws, confidence)
+
+
+def _little(
+    subset: _Sample,
+    whole: _Sample,
+    points: Floats,
+    metrics: Sequence[Metric],
+    start: int,
+    resamples: int,
+    seed: int,
+) -> Floats:
+    """A block of draws from a subset, of as many rows as the whole has, moved to its points."""
+    models = subset.models(metrics)
+    worker = _Worker(len(subset.y), models, subset.groups)
+    own = worker.evaluate(metrics, slow=start < SLOW)
+    return points + _block(subset, models, metrics, start, resamples, seed, whole.units) - own
+
+
+def _block(
+    sample: _Sample,
+    models: Sequence[_Model],
+    metrics: Sequence[Metric],
+    start: int,
+    resamples: int,
+    seed: int,
+    drawn: int | None = None,
+) -> Floats:
+    """Values of shape (at most _BLOCK, metrics, models) on resamples; it has its own generator."""
+    generator = np.random.Generator(np.random.SFC64([seed, start // _BLOCK]))
+    worker = _Worker(len(sample.y), models, sample.groups, drawn)
+    values = []
+    for number in range(start, min(start + _BLOCK, resamples)):
+        worker.draw(generator)
+        values.append(worker.evaluate(metrics, slow=number < SLOW))
+    return np.array(values)
 
 
 def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, Floats]:
@@ -208,15 +321,30 @@ def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, 
     DeLong, DeLong and Clarke-Pearson (1988), by midranks as in Sun and Xu (2014).
     y: shape (n,). Returns shape (models,) and (models, models); NaN where a class has no two rows.
     """
-    from scipy.stats import rankdata
+    events = int(y.sum())
+    others = len(y) - events
+    if min(events, others) < 2:
+        return np.full(len(scores), np.nan), np.full((len(scores), len(scores)), np.nan)
+    placed = np.array([_placements(y, of_one) for of_one in scores.values()])
+    of_events, of_others = placed[:, y], placed[:, ~y]
+    covariance = np.cov(of_events) / events + np.cov(of_others) / others
+    return of_events.mean(axis=1), covariance.reshape(len(scores), len(scores))
 
-    table = np.array([*scores.values()])
-    events, others = table[:, y], table[:, ~y]
-    m, n = events.shape[1], others.shape[1]
-    if min(m, n) < 2:
-        return np.full(len(table), np.nan), np.full((len(table), len(table)), np.nan)
-    among = rankdata(np.hstack([events, others]), axis=1)
-    of_events = (among[:, :m] - rankdata(events, axis=1)) / n
-    of_others = 1 - (among[:, m:] - rankdata(others, axis=1)) / m
-    covariance = np.cov(of_events) / m + np.cov(of_others) / n
-    return of_events.mean(axis=1), covariance.reshape(len(table), len(table))
+
+def _placements(y: NDArray[np.bool_], scores: Floats) -> Floats:
+    """For each row the share of the other class that it is ranked right against; ties count half.
+
+    What midranks give, by one sort instead of three.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked, events = scores[order], y[order]
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+    sizes = np.diff(np.append(starts, len(y)))
+    up_to = np.append(0, np.cumsum(events))  # events among the first rows
+    ends = starts + sizes
+    others_up_to = np.arange(len(y) + 1) - up_to
+    below = np.repeat((others_up_to[starts] + others_up_to[ends]) / 2, sizes) / others_up_to[-1]
+    above = 1 - np.repeat((up_to[starts] + up_to[ends]) / 2, sizes) / up_to[-1]
+    placed = np.empty(len(y))
+    placed[order] = np.where(events, below, above)
+    return placed

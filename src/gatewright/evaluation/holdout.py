@@ -1,8 +1,13 @@
 """What became of the rows that only ever test."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gatewright.errors import Refused
 
@@ -24,22 +29,57 @@ class Holdout:
 def compare(
     known: pd.DataFrame | None, test: pd.DataFrame, train: pd.DataFrame, key: list[str]
 ) -> Holdout:
-    """Compare a test set with the known one (if there is one) and with the training rows."""
-    now = _by_key(test, key)
-    trained = _by_key(train[key], key).index
+    """Compare a test set with the known one (if there is one) and with the training rows.
+
+    Values are compared column by column, so that no second copy of a table is held. Raises Refused
+    if a table lacks a column of the key, or if a key stands twice in one.
+    """
+    tables = [test, train] if known is None else [test, train, known]
+    now, trained, *before = _codes(tables, key)
+    count = 1 + max(int(codes.max(initial=-1)) for codes in (now, trained, *before))
+    tested, seen = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    seen[trained] = tested[now] = True
     if known is None:
-        return Holdout(0, 0, 0, int(now.index.isin(trained).sum()))
-    before = _by_key(known, key)
-    seen = now.index.union(before.index).isin(trained).sum()
-    stays = before.index.isin(now.index)
-    old = before[stays]
-    new = now.loc[old.index]
-    differs = pd.Series(False, index=old.index)
-    for column in old.columns.intersection(new.columns):
-        a, b = old[column], new[column]
-        differs |= ~((a == b) | (a.isna() & b.isna())).fillna(False).astype(bool)
-    added = ~now.index.isin(before.index)
-    return Holdout(int((~stays).sum()), int(differs.sum()), int(added.sum()), int(seen))
+        return Holdout(0, 0, 0, int((tested & seen).sum()))
+    where = np.full(count, -1)
+    where[now] = np.arange(len(now))
+    twins = where[before[0]]
+    stays = np.flatnonzero(twins >= 0)
+    twins = twins[stays]
+    differs = np.zeros(len(stays), dtype=bool)
+    for column in known.columns.intersection(test.columns).difference(key):
+        a, b = (_at(table[column], rows) for table, rows in ((known, stays), (test, twins)))
+        same = ((a == b) | (a.isna() & b.isna())).fillna(False)
+        differs |= ~same.to_numpy(dtype=bool)
+    tested[before[0]] = True
+    return Holdout(
+        gone=len(known) - len(stays),
+        changed=int(differs.sum()),
+        added=len(test) - len(stays),
+        seen=int((tested & seen).sum()),
+    )
+
+
+def _at(values: pd.Series, rows: NDArray[np.int64]) -> pd.Series:
+    if len(rows) == len(values) and np.array_equal(rows, np.arange(len(rows))):
+        return values.reset_index(drop=True)
+    return values.iloc[rows].reset_index(drop=True)
+
+
+def _codes(tables: Sequence[pd.DataFrame], key: list[str]) -> list[NDArray[np.int64]]:
+    """For each table the codes of its keys, shape (n,): equal where keys are, from 0 on."""
+    for table in tables:
+        _need_key(table, key)
+    total = np.zeros(sum(map(len, tables)), dtype=np.int64)
+    for name in key:
+        column = pd.concat([table[name] for table in tables], ignore_index=True)
+        codes = pd.factorize(column)[0]
+        total = pd.factorize(total * (codes.max(initial=0) + 2) + codes + 1)[0].astype(np.int64)
+    found = np.split(total, np.cumsum([len(table) for table in tables])[:-1])
+    for codes in found:
+        if len(codes) and np.bincount(codes).max() > 1:
+            raise _twice(key)
+    return found
 
 
 def complete(known: pd.DataFrame, test: pd.DataFrame, key: list[str]) -> pd.DataFrame:
@@ -52,9 +92,17 @@ def complete(known: pd.DataFrame, test: pd.DataFrame, key: list[str]) -> pd.Data
 
 
 def _by_key(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
-    if absent := [name for name in key if name not in rows]:
-        raise Refused(f"A table lacks the key columns {', '.join(absent)}: no row can be told.")
+    _need_key(rows, key)
     indexed = rows.set_index(key)
     if not indexed.index.is_unique:
-        raise Refused(f"The key {', '.join(key)} stands more than once in a table of rows.")
+        raise _twice(key)
     return indexed
+
+
+def _need_key(rows: pd.DataFrame, key: list[str]) -> None:
+    if absent := [name for name in key if name not in rows]:
+        raise Refused(f"A table lacks the key columns {', '.join(absent)}: no row can be told.")
+
+
+def _twice(key: list[str]) -> Refused:
+    return Refused(f"The key {', '.join(key)} stands more than once in a table of rows.")

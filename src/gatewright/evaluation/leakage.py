@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gatewright.contract.schema import Contract
 from gatewright.evaluation.predictions import Truth, truth
 
+BLOCK = 250_000  # rows that are hashed at once
 MOST = 20_000  # rows of each side on which single columns are tried
 NEAR = 0.05  # of a standard deviation: the grid on which near duplicates fall together
 
@@ -61,8 +63,8 @@ def find_leakage(
     return Leakage(
         alone=_alone(train, test, y, y_test, features, contract, seed),
         identifiers=[name for name in features if _identifies(train[name], name, contract)],
-        same=_shared(train[features], test[features], y, y_test),
-        near=_shared(*_coarse(train[features], test[features]), y, y_test),
+        same=_shared(train[features], test[features], y, y_test, {}),
+        near=_shared(train[features], test[features], y, y_test, _steps(train[features])),
         late=late,
     )
 
@@ -76,29 +78,32 @@ def _identifies(values: pd.Series, name: str, contract: Contract) -> bool:
     return bool(values.nunique() > 0.95 * max(values.notna().sum(), 1))
 
 
-def _shared(train: pd.DataFrame, test: pd.DataFrame, y: Truth, y_test: Truth) -> Repeats:
+def _shared(
+    train: pd.DataFrame, test: pd.DataFrame, y: Truth, y_test: Truth, steps: Mapping[str, float]
+) -> Repeats:
+    """Rows with the same features and label, numbers compared on a grid of `steps` by column."""
     if not len(test.columns):
         return Repeats(0.0, 0.0)
-    seen, asked = (
-        pd.util.hash_pandas_object(rows.assign(**{" label": label}), index=False)
-        for rows, label in ((train, y), (test, y_test))
-    )
+    seen, asked = _hashes(train, y, steps), _hashes(test, y_test, steps)
     return Repeats(float(asked.isin(seen).mean()), float(seen.duplicated(keep=False).mean()))
 
 
-def _coarse(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows with their numbers on a grid of NEAR standard deviations of the training rows."""
-    made: tuple[dict[str, pd.Series], dict[str, pd.Series]] = ({}, {})
-    for name in train:
-        columns = (train[name], test[name])
-        if pd.api.types.is_numeric_dtype(train[name].dtype) and train[name].dtype != bool:
-            step = NEAR * float(train[name].astype(float).std())
-            columns = tuple(
-                (column.astype(float) / step).round() if step > 0 else column for column in columns
-            )
-        for side, column in zip(made, columns, strict=True):
-            side[name] = column
-    return pd.DataFrame(made[0]), pd.DataFrame(made[1])
+def _hashes(rows: pd.DataFrame, label: Truth, steps: Mapping[str, float]) -> pd.Series:
+    """A hash of each row and its label. In blocks, because a coarse copy of all rows is large."""
+    blocks = []
+    for at in range(0, len(rows), BLOCK):
+        block = rows[at : at + BLOCK]
+        on_grid = {n: (block[n].astype(float) / step).round() for n, step in steps.items()}
+        labelled = block.assign(**on_grid, **{" label": label[at : at + BLOCK]})
+        blocks.append(pd.util.hash_pandas_object(labelled, index=False))
+    return pd.concat(blocks, ignore_index=True) if blocks else pd.Series(dtype="uint64")
+
+
+def _steps(train: pd.DataFrame) -> dict[str, float]:
+    """By numeric column NEAR standard deviations of the training rows, where they vary."""
+    numbers = train.select_dtypes("number", exclude="bool")
+    steps = {str(n): NEAR * float(numbers[n].astype(float).std()) for n in numbers}
+    return {name: step for name, step in steps.items() if step > 0}
 
 
 def _alone(

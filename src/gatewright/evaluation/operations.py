@@ -1,4 +1,9 @@
-"""What a model costs to keep and to ask: bytes, seconds, memory."""
+"""What a model costs to keep and to ask: bytes of its file, CPU time, memory.
+
+CPU time instead of the clock on the wall, the least of several turns, one thread, models by
+turns: what else the machine does is hardly in it. What is left of it shows in a null pair, a
+model that stands in the list twice.
+"""
 
 from __future__ import annotations
 
@@ -12,90 +17,80 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from gatewright.adapters.model_file import Model, load_model
 from gatewright.contract.schema import Contract
-from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 
-# How often a batch of so many rows is timed, and how often loading is; and how many times as
-# often while the ratio of two models is not settled.
-REPEATS = {1: 15, 100: 8, 10_000: 3}
-LOADS = 3
-ROUNDS = 8
-LARGEST = max(REPEATS)
+TURNS = {1: 3, 100: 3, 10_000: 2}  # by rows of a batch, how often each model answers it
+LARGEST = max(TURNS)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Bytes of the file, seconds of each loading and of each batch, bytes of memory.
+class Footprint:
+    """What one model takes.
 
-    `peak` is the most memory that Python and NumPy held at once while LARGEST rows were answered,
-    as tracemalloc sees it: not what other libraries take for themselves.
+    size: bytes of its file. loading: CPU seconds to open it. seconds: by rows of a batch, the
+    CPU seconds to answer it, the least of its turns. peak: the most bytes that Python and NumPy
+    held at once while LARGEST rows were answered, as tracemalloc sees it: not what other
+    libraries take for themselves.
     """
 
     size: int
-    loading: list[float]
-    seconds: dict[int, list[float]]
+    loading: float
+    seconds: dict[int, float]
     peak: int
 
 
-def costs(
-    models: Sequence[tuple[Path, Contract]], rows: pd.DataFrame, limit: float, confidence: float
-) -> list[Cost]:
-    """Load and ask one or two models by turns, so that what else the machine does strikes both.
+def footprints(
+    models: Sequence[tuple[Path, Contract]],
+    rows: pd.DataFrame,
+    clock: Callable[[], float] | None = None,
+) -> list[Footprint]:
+    """Load and ask the models by turns; rows are repeated where there are too few.
 
-    Each batch is answered once before it is timed. Rows are repeated where there are too few.
-    Two models are timed on while it is not settled on which side of `limit` their ratio lies.
+    clock: CPU seconds of this process, of all its threads.
     """
-
-    def timed(jobs: Sequence[Callable[[], object]], times: int) -> list[list[float]]:
-        taken: list[list[float]] = [[] for _ in jobs]
-        for _ in range(ROUNDS):
-            for all_turns, turns in zip(taken, _by_turns(jobs, times), strict=True):
-                all_turns += turns
-            if len(taken) < 2:
-                break
-            got = ratio(taken[0], taken[1], confidence)
-            if not got.low <= limit <= got.high:
-                break
-        return taken
-
+    clock = clock or time.process_time
     loaded: list[Model] = [None] * len(models)  # type: ignore[list-item]
 
     def load(at: int) -> None:
         loaded[at] = load_model(models[at][0])
 
-    loading = timed([partial(load, at) for at in range(len(models))], LOADS)
-    seconds: list[dict[int, list[float]]] = [{} for _ in models]
-    jobs: list[Callable[[], object]] = []
-    for size, times in REPEATS.items():
-        batch = rows.iloc[np.arange(size) % len(rows)]
-        jobs = [
-            partial(answer, model, batch, contract, path.name)
-            for (path, contract), model in zip(models, loaded, strict=True)
-        ]
-        for job in jobs:
-            job()
-        for found, taken in zip(seconds, timed(jobs, times), strict=True):
-            found[size] = taken
+    with threadpool_limits(1):  # threads that wait for each other take CPU time too
+        loading = _least([partial(load, at) for at in range(len(models))], 1, clock)
+        seconds: list[dict[int, float]] = [{} for _ in models]
+        jobs: list[Callable[[], object]] = []
+        for size, turns in TURNS.items():
+            batch = rows.iloc[np.arange(size) % len(rows)]
+            jobs = [
+                partial(answer, model, batch, contract, path.name)
+                for (path, contract), model in zip(models, loaded, strict=True)
+            ]
+            for found, least in zip(seconds, _least(jobs, turns, clock), strict=True):
+                found[size] = least
+        peaks = [_peak(job) for job in jobs]
     sizes = [path.stat().st_size for path, _ in models]
-    return list(map(Cost, sizes, loading, seconds, map(_peak, jobs)))
+    return list(map(Footprint, sizes, loading, seconds, peaks))
 
 
-def _by_turns(jobs: Sequence[Callable[[], object]], times: int) -> list[list[float]]:
+def _least(
+    jobs: Sequence[Callable[[], object]], turns: int, clock: Callable[[], float]
+) -> list[float]:
+    """The least seconds of each job. The last begins, and each turn goes the other way."""
     taken: list[list[float]] = [[] for _ in jobs]
     gc.collect()
-    for turn in range(times):
-        order = range(len(jobs)) if turn % 2 else reversed(range(len(jobs)))
-        for at in order:
-            start = time.perf_counter()
+    for turn in range(turns):
+        for at in range(len(jobs)) if turn % 2 else reversed(range(len(jobs))):
+            start = clock()
             jobs[at]()
-            taken[at].append(time.perf_counter() - start)
-    return taken
+            taken[at].append(clock() - start)
+    return [min(of_one) for of_one in taken]
 
 
 def _peak(job: Callable[[], object]) -> int:
+    gc.collect()
     tracemalloc.start()
     try:
         job()
@@ -104,11 +99,23 @@ def _peak(job: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def ratio(a: Sequence[float], b: Sequence[float], confidence: float, seed: int = 0) -> Estimate:
-    """The median ratio of what was measured in the same turn, with its bootstrap interval."""
-    ratios = np.asarray(a) / np.asarray(b)
-    draw = np.random.default_rng(seed)
-    medians = np.median(draw.choice(ratios, (500, len(ratios))), axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
-    return Estimate(float(np.median(ratios)), float(low), float(high))
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as much a model takes as another one, and as that takes as itself."""
+
+    value: float
+    null: float
+
+    def beyond(self, limit: float) -> bool:
+        """Whether it is more than `limit`, and that by more than the null pair differs."""
+        return self.value > limit * self.null
+
+
+def ratio(candidate: float, champion: float, again: float) -> Ratio:
+    """The candidate's figure over the champion's, which was measured twice.
+
+    null is at least 1, however the two figures of the champion stand to each other.
+    """
+    least = np.finfo(float).tiny
+    low, high = sorted((max(champion, least), max(again, least)))
+    return Ratio(candidate / low, high / low)

@@ -21,7 +21,7 @@ SMALLEST = 100  # rows of each class, or of all for a number, that a figure need
 
 
 @dataclass(frozen=True)
-class Part:
+class Slice:
     """Values and their covariance, by metric, for the rows of one slice.
 
     values: shape (models,); covariances: (models, models).
@@ -79,7 +79,7 @@ def part(
     metrics: Sequence[Metric],
     groups: NDArray[np.int64] | None,
     about: tuple[str, str] = ("", ""),
-) -> Part:
+) -> Slice:
     """Measure models on some of the rows (positions), on the same ones all.
 
     ROC AUC by DeLong where rows are independent, all else by the paired bootstrap.
@@ -102,7 +102,7 @@ def part(
             covariance = np.cov(draws.T).reshape(len(some), len(some))
             measured[metric.name] = (metric, drawn.points[at], covariance)
     share = float(inside.mean()) if inside.dtype == bool else None
-    return Part(*about, len(rows), share, tuple(answers), measured)
+    return Slice(*about, len(rows), share, tuple(answers), measured)
 
 
 def by_slice(

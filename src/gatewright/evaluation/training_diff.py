@@ -5,7 +5,7 @@ Estimating Uncertainty in Dataset Labels", JAIR 70): rows get probabilities from
 not see them; the threshold of class j is the mean probability of j among the rows labelled j; a
 row disagrees if, of the classes at or above their thresholds, the most probable is not its own.
 
-How it is set up was chosen on flights by month, honest and with labels flipped:
+How it is set up was chosen on a table that grows by the month, honest and with labels flipped:
 
 - One cross-validation over the champion's rows and the touched ones together. A model of the
   champion's rows alone takes a new season for wrong labels.
@@ -51,7 +51,7 @@ SPREAD, SPREAD_OF_PARTS = 1.0, 2.5  # standard deviations that are usual; of man
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelDoubt:
     """The label disagreement of a part of the touched rows.
 
     share: of the part's rows whose label disagrees; usual: of such rows of the champion.
@@ -105,8 +105,8 @@ class Change:
     out_of_range: tuple[Outside, ...] = ()
     columns_gone: tuple[str, ...] = ()
     columns_new: tuple[str, ...] = ()
-    disagreement: Part | None = None
-    parts: tuple[Part, ...] = ()
+    disagreement: LabelDoubt | None = None
+    parts: tuple[LabelDoubt, ...] = ()
     untold: str = ""
     doubtful: float | None = None
 
@@ -453,7 +453,7 @@ class _Question:
 
 def _disagreement(
     rows: _Rows, touched: Integers, contract: Contract, seed: int
-) -> tuple[Part, tuple[Part, ...]] | str:
+) -> tuple[LabelDoubt, tuple[LabelDoubt, ...]] | str:
     """The disagreement of the touched rows and of their parts, or why there is none."""
     labelled = np.isfinite(rows.told)
     touched, old = touched[labelled[touched]], np.flatnonzero(labelled[: rows.old])
@@ -529,7 +529,7 @@ def _parts(
     stretches: Integers,
     times: float,
     least: float = 0.0,
-) -> tuple[Part, ...]:
+) -> tuple[LabelDoubt, ...]:
     """Answers, after what is usual: `times` the deviation between stretches, or `least` if more."""
     spreads = {
         family: times * max(least, _deviation(questions, family, old, stretches))
@@ -542,7 +542,7 @@ def _parts(
         values.append(now - then - spreads[question.family])
         errors.append(float(np.hypot(error_now, error_then)))
     return tuple(
-        Part(
+        LabelDoubt(
             name=question.name,
             rows=int(question.touched.sum()),
             share=float(touched.doubted[question.touched].mean()),

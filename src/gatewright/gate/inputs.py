@@ -128,13 +128,18 @@ class Evidence:
         return load_model(self.candidate_file)
 
     @cached_property
+    def candidate_answers(self) -> Answers:
+        """For the judged rows, by the candidate in this Python environment."""
+        return answer(self.candidate, self.rows, self.contract, CANDIDATE)
+
+    @cached_property
     def answers(self) -> Mapping[str, Answers]:
         """For the judged rows, by candidate, baseline and, if there is one, champion."""
         answers = {}
         if self.told:
             answers = told_answers(self.told, self.rows, self.contract, (CANDIDATE, RULE))
         else:
-            answers[CANDIDATE] = answer(self.candidate, self.rows, self.contract, CANDIDATE)
+            answers[CANDIDATE] = self.candidate_answers
             baseline = load_model(self.root / BASELINE)
             answers[RULE] = answer(baseline, self.rows, self.contract, RULE)
         if self.champion:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gatewright.adapters.files import line_of, parse_yaml, read_text, text_digest
+from gatewright.adapters.files import read_text, text_digest
+from gatewright.adapters.strict_yaml import line_of, parse_yaml
 from gatewright.contract.schema import Contract, Strict, read_contract, validated
 from gatewright.errors import Misuse, Refused
 from gatewright.evaluation.metrics import NAMES, Own, metrics_of

@@ -12,8 +12,10 @@ from gatewright.gate.checks.base import STATUSES
 from gatewright.gate.verdict import Verdict
 from gatewright.run_context import current
 
-_MARKS = dict(zip(STATUSES, ("pass", "REFUSED", "CANNOT TELL", "EXCUSED"), strict=True))
-_COLOURS = dict(zip(STATUSES, ("green", "bold red", "bold yellow", "yellow"), strict=True))
+_NAMES = ("pass", "REFUSED", "CANNOT TELL", "EXCUSED", "WARNING")
+_MARKS = dict(zip(STATUSES, _NAMES, strict=True))
+_SHADES = ("green", "bold red", "bold yellow", "yellow", "yellow")
+_COLOURS = dict(zip(STATUSES, _SHADES, strict=True))
 LONGEST = 60_000  # characters; GitHub takes 65,536 in a comment
 _SLICES = 12  # in a chart; with more nobody reads the names
 _COUNTS = ("rows", "share")  # of a slice's entry; what else is in it is a figure by model

@@ -10,8 +10,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import Storage, StoredFile
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
@@ -29,10 +29,10 @@ from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import (
     JUDGED,
     PREDICTIONS,
-    Proof,
-    read_proof,
-    stale,
-    take,
+    LockReport,
+    copy_built_output,
+    read_report,
+    unlisted_code,
 )
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
@@ -78,16 +78,17 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
     try:
-        told = read_proof(proof)
+        reported = read_report(proof)
     except Refused:
-        told = Proof(True)
+        reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
-    if stages := sorted({*stale(candidate), *told.stale}):
+    pipeline = read_pipeline(candidate)
+    if unlisted := sorted({*unlisted_code(candidate, pipeline), *reported.unlisted_code}):
+        findings.append(_no(f"code that DVC does not watch: {'; '.join(unlisted)}"))
+    if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
-    if told.differences:
-        findings.append(
-            _no(f"built again, it gives other files: {'; '.join(told.differences)}; {mend}")
-        )
+    if different := reported.different_outputs:
+        findings.append(_no(f"built again, it gives other files: {'; '.join(different)}; {mend}"))
     return findings or [Finding("pass", "code, parameters and data are those of dvc.lock")]
 
 
@@ -95,15 +96,15 @@ def _collect(
     storage: Storage, environment: str, lock: Lock, proof: Path, folder: Path
 ) -> list[Finding]:
     """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
-    odb = storage.odb(environment)
+    remote = storage.remote(environment)
     findings, built = [], []
     for path in JUDGED:
         md5 = lock.outs.get(path)
         if md5 is None:
             findings.append(_no(f"dvc.lock names no {path}"))
-        elif odb.exists(md5):
+        elif remote.holds(md5):
             storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
-        elif take(path, md5, proof, folder):
+        elif copy_built_output(path, md5, proof, folder):
             built.append(path)
         else:
             findings.append(

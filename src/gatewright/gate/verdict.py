@@ -94,7 +94,7 @@ def judge(
     asked = (*first, *(_ask(check, policy, evidence) for check in CHECKS))
     answers = tuple(_excuse(answer, policy.exceptions) for answer in asked)
     statuses = {finding.status for answer in answers for finding in answer.findings}
-    good: set[Status] = {"pass", "excused"}
+    good: set[Status] = {"pass", "excused", "warn"}
     if policy.doubt == "warn":
         good.add("unsure")
     decision: Decision = "yes" if statuses <= good else "undecided"
@@ -150,6 +150,8 @@ def _warnings(answers: tuple[Answer, ...], policy: Policy) -> tuple[str, ...]:
     """What let the model pass although it was not proven good, and what is excused in vain."""
     said = [(answer.check, finding) for answer in answers for finding in answer.findings]
     notes = []
+    if checks := dict.fromkeys(check for check, finding in said if finding.status == "warn"):
+        notes.append(f"A warning, which stops nothing, in: {', '.join(checks)}")
     if policy.doubt == "warn" and any(finding.status == "unsure" for _, finding in said):
         checks = dict.fromkeys(check for check, finding in said if finding.status == "unsure")
         notes.append(f"Not proven, and let pass by cannot_tell: {', '.join(checks)}")

@@ -4,8 +4,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from gatewright.adapters.files import parse_yaml
 from gatewright.adapters.git import Git, GitError
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused, Undecided
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 

@@ -1,14 +1,17 @@
 """Stage `check`: does the raw data keep the contract?"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from gatewright.adapters.files import write_whole
 from gatewright.adapters.tables import read_parquet
-from gatewright.contract.schema import Contract, read_contract, violations
+from gatewright.contract.schema import Contract, read_contract
+from gatewright.contract.validation import Reason, describe, violations
 from gatewright.errors import Refused
 
 RAW = "data/raw"
@@ -21,14 +24,11 @@ def check(root: Path) -> None:
     tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
     if not tables:
         raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
-    faults = [violations(contract, rows).assign(file=name) for name, rows in tables.items()]
-    wrong = pd.concat(faults, ignore_index=True)
-    if wrong.empty:
-        wrong = _twice(list(contract.key), tables)
+    wrong = faults(contract, tables)
     if not wrong.empty:
         raise Refused(
             f"The data in {RAW} does not keep contract.yaml, so nothing is trained on it:\n"
-            f"{wrong.to_string(index=False, columns=['file', *wrong.columns.drop('file')])}\n"
+            f"{as_text(wrong)}\n"
             "Mend the files, or change contract.yaml if the world has changed, and run again."
         )
     summary = {
@@ -41,6 +41,27 @@ def check(root: Path) -> None:
     }
     write_whole(root / REPORT, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
+
+
+def faults(
+    contract: Contract,
+    tables: Mapping[str, pd.DataFrame],
+    arriving: bool = False,
+    known: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """What is wrong with the tables of some files, a line a fault, with the name of its file.
+
+    `known` are the keys of other files, which must not come again; `arriving` as in `violations`.
+    """
+    found = [violations(contract, rows, arriving).assign(file=n) for n, rows in tables.items()]
+    wrong = pd.concat(found, ignore_index=True)
+    return wrong if len(wrong) else _twice(list(contract.key), {**known, **tables})
+
+
+def as_text(wrong: pd.DataFrame) -> str:
+    """The faults as words, the file first."""
+    shown = [name for name in wrong.columns if name not in ("file", "reason")]
+    return str(wrong.to_string(index=False, columns=["file", *shown]))
 
 
 def _target(values: pd.Series, contract: Contract) -> dict[str, Any]:
@@ -57,8 +78,13 @@ def _twice(key: list[str], tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Keys that stand in more than one file, as a fault for each file that has them again."""
     keys = pd.concat([rows[key].assign(file=name) for name, rows in tables.items()])
     again = keys[keys.duplicated(key)]
-    return again.groupby("file", as_index=False).agg(
-        column=("file", lambda _: ", ".join(key)),
-        fault=("file", lambda _: "the key stands in another file too"),
-        rows=("file", "size"),
+    return (
+        again.assign(reason=Reason.KEY_IN_ANOTHER_FILE)
+        .groupby("file", as_index=False)
+        .agg(
+            reason=("reason", "first"),
+            column=("file", lambda _: ", ".join(key)),
+            fault=("file", lambda _: describe(Reason.KEY_IN_ANOTHER_FILE)),
+            rows=("file", "size"),
+        )
     )

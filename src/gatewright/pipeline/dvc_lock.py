@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gatewright.adapters.files import digest, parse_yaml
+from gatewright.adapters.files import digest
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused
 
 

@@ -2,139 +2,157 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sys
-from contextlib import chdir, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from gatewright.adapters.dvc import Pipeline, Storage, hidden, read_pipeline, run_pipeline
 from gatewright.adapters.files import digest, read_text, write_whole
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import PIPELINE_FAILS, Storage, dvc, must
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import find_changes
-from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.pipeline.dvc_lock import Lock, parse_lock
+from gatewright.pipeline.stage_code import code_gaps, source_files
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
-FILE = "proof.json"
+REPORT = "proof.json"
 PREDICTIONS = "predictions.parquet"
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What was found of a candidate in its own checkout, by its own environment."""
+class LockReport:
+    """What the candidate's own job found of its dvc.lock; all but names are sentences.
 
-    model_touched: bool
-    stale: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)
+    `unlisted_code` is run by a stage and not watched by DVC; `stale_stages` have other inputs
+    than dvc.lock says; `missing_outputs` are in no storage; `different_outputs` came out of a run
+    as other bytes than dvc.lock says.
+    """
+
+    affects_model: bool
+    unlisted_code: list[str] = field(default_factory=list)
+    stale_stages: list[str] = field(default_factory=list)
+    missing_outputs: list[str] = field(default_factory=list)
+    different_outputs: list[str] = field(default_factory=list)
 
     @property
-    def honest(self) -> bool:
-        return not self.stale and not self.differences
+    def problems(self) -> list[str]:
+        """Why the lock is not honest. A missing output is no reason: it was built."""
+        return [*self.unlisted_code, *self.stale_stages, *self.different_outputs]
 
 
-def stale(root: Path) -> list[str]:
-    """The stages whose inputs are not those of dvc.lock, by DVC's own judgement.
+# What needs no run of the pipeline
 
-    Nothing need be here but what Git holds. A dry `dvc repro` would ask for the inputs of what
-    changed, and fail.
+
+def lock_problems(root: Path) -> list[str]:
+    """Why dvc.lock does not describe the work tree; outputs that are not here are not looked at.
+
+    Empty where it does, and where there is no dvc.lock.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo, repo.lock:
-            inputs = repo.index.graph.successors
-            return [
-                stage.addressing
-                for stage in repo.index.stages
-                if stage.changed(allow_missing=True, upstream=list(inputs(stage)))
-            ]
-    except DvcException as error:
-        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
-
-
-def disagreements(root: Path) -> list[str]:
-    """Where dvc.lock does not agree with what is here; outputs that are not here are not asked."""
     if not (root / "dvc.lock").exists():
         return []
     lock = parse_lock(read_text(root / "dvc.lock"))
     here = [path for path in lock.outs if (root / path).is_file()]
-    inputs = [f"the inputs of {name} are other ones" for name in stale(root)]
-    return [*inputs, *lock.differences(root, here)]
+    pipeline = read_pipeline(root)
+    inputs = [f"the inputs of {name} are other ones" for name in pipeline.stale]
+    return [*unlisted_code(root, pipeline), *inputs, *lock.differences(root, here)]
 
 
-def missing(storage: Storage, outs: dict[str, str], environment: str) -> list[str]:
-    """Which of these outputs (path to md5) the environment's storage lacks."""
-    odb = storage.odb(environment)
-    return [path for path, md5 in outs.items() if not md5 or not odb.exists(md5)]
+def unlisted_code(root: Path, pipeline: Pipeline) -> list[str]:
+    """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
+
+    Bytecode that Git holds would run in place of a source that did not change.
+    """
+    gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
+    bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
+    return [*gaps, *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode)]
 
 
-def prove(root: Path, base: str, environment: str, out: Path) -> Proof:
+def missing_outputs(storage: Storage, lock: Lock, environment: str) -> list[str]:
+    """Which of the judged outputs the lock does not name or the environment's storage lacks."""
+    remote = storage.remote(environment)
+    named = {path: lock.outs.get(path) for path in JUDGED}
+    return [path for path, md5 in named.items() if not md5 or not remote.holds(md5)]
+
+
+def different_outputs(before: Lock, after: Lock) -> list[str]:
+    """The outputs whose digests two locks do not agree on, a sentence each."""
+    return [
+        f"{path} is {after.outs.get(path, 'not made')[:12]}, where dvc.lock says "
+        f"{before.outs.get(path, 'nothing')[:12]}"
+        for path in sorted({*before.outs, *after.outs})
+        if before.outs.get(path) != after.outs.get(path)
+    ]
+
+
+# The candidate's own job
+
+
+def verify_lock(root: Path, base: str, environment: str, out: Path) -> LockReport:
     """Find whether dvc.lock is honest; where outputs are missing, build them and compare.
 
-    Writes to `out`: proof.json; the mended dvc.lock, if the one at hand is wrong; what was
-    built; predictions on the test rows, if the environment is another than the base branch's.
+    Writes to the folder `out`: the report; the mended dvc.lock, if the one at hand is wrong; the
+    judged outputs, if storage lacks them; and predictions on the test rows, if the Python
+    environment is another than the base branch's.
     """
     git, storage = Git(root), Storage(root)
     changes = find_changes(git, base)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    if not changes.model:
-        proof = Proof(model_touched=False)
-    else:
-        proof = _prove(root, storage, environment, out, ship=changes.storage)
-        if proof.honest and changes.environment:
-            _say("the environment changes: score the test rows in it")
+    if changes.model:
+        report = _verify(root, storage, environment, out, storage_moves=changes.storage)
+        if changes.environment and not report.problems:
+            _log("the environment changes: score the test rows in it")
             storage.get([MODEL, BASELINE, TEST])
-            _predict(root, out / PREDICTIONS)
-    write_whole(out / FILE, json.dumps(asdict(proof), indent=2) + "\n")
-    return proof
+            _write_predictions(root, out / PREDICTIONS)
+    else:
+        report = LockReport(affects_model=False)
+    write_whole(out / REPORT, json.dumps(asdict(report), indent=2) + "\n")
+    return report
 
 
-def _prove(root: Path, storage: Storage, environment: str, out: Path, ship: bool) -> Proof:
-    _say("does dvc.lock agree with code, parameters and data?")
+def _verify(
+    root: Path, storage: Storage, environment: str, out: Path, storage_moves: bool
+) -> LockReport:
+    """The report on a lock that a model depends on; runs the pipeline only where it must.
+
+    Where the candidate moves the storage, the judge cannot read it there: it gets copies.
+    """
+    _log("does dvc.lock agree with code, parameters and data?")
     written = read_text(root / "dvc.lock")
-    would_run = stale(root)
-    _say("are its outputs in storage?")
+    pipeline = read_pipeline(root)
+    stale = list(pipeline.stale)
+    _log("are its outputs in storage?")
     storage.ready()
-    outs = {path: parse_lock(written).outs.get(path, "") for path in JUDGED}
-    absent = missing(storage, outs, environment)
-    if not would_run and not absent:
-        if ship:
+    absent = missing_outputs(storage, parse_lock(written), environment)
+    if unlisted := unlisted_code(root, pipeline):  # no run of such a pipeline proves anything
+        return LockReport(True, unlisted, stale, absent)
+    if not stale and not absent:
+        if storage_moves:
             storage.get(JUDGED)
-            _ship(root, out)
-        return Proof(True)
-    _say(f"no ({', '.join([*would_run, *absent])}); run the pipeline and compare")
-    must("pull", "--quiet", "--allow-missing")
-    if dvc("repro"):
-        raise Refused(PIPELINE_FAILS)
+            _copy_outputs(root, out)
+        return LockReport(True)
+    _log(f"no ({', '.join([*stale, *absent])}); run the pipeline and compare")
+    storage.get_what_is_there()
+    run_pipeline(root)
     made = read_text(root / "dvc.lock")
-    before, after = parse_lock(written).outs, parse_lock(made).outs
-    differences = [
-        f"{path} is {after.get(path, 'not made')[:12]}, where dvc.lock says "
-        f"{before.get(path, 'nothing')[:12]}"
-        for path in sorted({*before, *after})
-        if before.get(path) != after.get(path)
-    ]
     if made != written:
         shutil.copy(root / "dvc.lock", out / "dvc.lock")
-    _ship(root, out)
-    return Proof(True, would_run, absent, differences)
+    _copy_outputs(root, out)
+    different = different_outputs(parse_lock(written), parse_lock(made))
+    return LockReport(True, [], stale, absent, different)
 
 
-def _ship(root: Path, out: Path) -> None:
+def _copy_outputs(root: Path, out: Path) -> None:
     for path in JUDGED:
         target = out / "files" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / path, target)
 
 
-def _predict(root: Path, path: Path) -> None:
+def _write_predictions(root: Path, path: Path) -> None:
     """The key of each test row with the answers of each model; no label is written."""
     from gatewright.contract.schema import read_contract
     from gatewright.evaluation.predictions import score
@@ -143,26 +161,35 @@ def _predict(root: Path, path: Path) -> None:
     write_whole(path, table.to_parquet(index=False))
 
 
-def read_proof(folder: Path) -> Proof:
-    """A proof that a job of the candidate wrote: what it tells against itself is believed."""
+# What the judge takes from that job
+
+
+def read_report(folder: Path) -> LockReport:
+    """The report that the candidate's job wrote. What it says against itself is believed.
+
+    Raises Refused for a file that is none.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Proof).validate_json(read_text(folder / FILE), strict=True)
+        return TypeAdapter(LockReport).validate_json(read_text(folder / REPORT), strict=True)
     except ValidationError:
-        raise Refused(f"{folder / FILE} is no proof that `mlops prove` writes.") from None
+        raise Refused(f"{folder / REPORT} is no report that `mlops prove` writes.") from None
 
 
-def take(path: str, md5: str, proof: Path, folder: Path) -> bool:
-    """Copy a built output if it is, byte for byte, what dvc.lock names."""
-    built = proof / "files" / path
-    if not built.is_file() or built.is_symlink() or digest(built, "md5") != md5:
+def copy_built_output(path: str, md5: str, built: Path, folder: Path) -> bool:
+    """Copy an output that the candidate's job built, if it is, byte for byte, what dvc.lock names.
+
+    `built` is the folder that the job wrote; False if the output is not there or other bytes.
+    """
+    source = built / "files" / path
+    if not source.is_file() or source.is_symlink() or digest(source, "md5") != md5:
         return False
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(built, target)
+    shutil.copy(source, target)
     return True
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(f"[prove] {text}", file=sys.stderr, flush=True)

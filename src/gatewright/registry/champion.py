@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gatewright.adapters.dvc import Storage
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import Git
-from gatewright.adapters.storage import Storage
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
 from gatewright.paths import MODEL, TEST, TRAIN

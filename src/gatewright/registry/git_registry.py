@@ -14,11 +14,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from gatewright.adapters.dvc import Storage
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import REMOTE, Git, GitError
+from gatewright.adapters.git_storage import REFSPEC as STORAGE_REFSPEC
 from gatewright.adapters.signing import verify
-from gatewright.adapters.storage import REFSPEC as STORAGE_REFSPEC
-from gatewright.adapters.storage import Storage
 from gatewright.errors import Refused
 from gatewright.registry.event_log import Event, JudgedEvent, judge_events, judge_last
 from gatewright.registry.records import (
@@ -317,5 +317,5 @@ class Registry:
 def fetch_registry(root: Path, storage: Storage) -> Registry:
     """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
     registry = Registry(root).fetch()
-    storage.sync(fetch=False)
+    storage.branch.sync(fetch=False)
     return registry

@@ -10,8 +10,8 @@ import re
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
-from gatewright.adapters.files import parse_yaml, to_yaml
-from gatewright.adapters.storage import StoredFile
+from gatewright.adapters.dvc import StoredFile
+from gatewright.adapters.strict_yaml import parse_yaml, to_yaml
 from gatewright.errors import Misuse, Refused
 from gatewright.paths import MODEL
 

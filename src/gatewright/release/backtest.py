@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.files import to_yaml
+from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate.inputs import CANDIDATE, CHAMPION, RULE, gather

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.files import to_yaml
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
 from gatewright.adapters.github_answers import (
@@ -20,6 +19,7 @@ from gatewright.adapters.github_answers import (
     Pull,
     Release,
 )
+from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry.git_registry import BRANCH, Registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.adapters.console import print_table
-from gatewright.adapters.files import parse_yaml, read_text
+from gatewright.adapters.files import read_text
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Misuse
 from gatewright.registry.event_log import JudgedEvent
 from gatewright.registry.git_registry import Registry

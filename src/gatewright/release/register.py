@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gatewright.adapters.dvc import describe, read_pipeline, reproduce
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.signing import sign
-from gatewright.adapters.storage import PIPELINE_FAILS, describe, reproduce
 from gatewright.contract.schema import parse_contract
-from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import parse_lock
-from gatewright.pipeline.lock_verification import stale
+from gatewright.pipeline.lock_verification import unlisted_code
 from gatewright.pipeline.source import Source
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import VersionRecord
@@ -55,8 +54,7 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
             pass
     if build:
         progress.step("1/5 get the outputs of the pipeline")
-        if reproduce(workspace.root):
-            raise Refused(PIPELINE_FAILS)
+        reproduce(workspace.root)
         _commit(workspace)
     version, because = _number(workspace, registry, source)
     progress.step(f"2/5 ask the gate of {first}")
@@ -96,9 +94,12 @@ def _commit(workspace: Workspace) -> str:
     """HEAD, if it is all that the model was made from."""
     git = workspace.git
     changes = git("status", "--porcelain", "--untracked-files=no")
-    decision = rules.may_be_made_from(changes, () if changes else stale(workspace.root))
-    if decision:
-        raise rules.refused(decision)
+    if no := rules.is_committed(changes):
+        raise rules.refused(no)
+    pipeline = read_pipeline(workspace.root)
+    unlisted = unlisted_code(workspace.root, pipeline)
+    if no := rules.lock_is_honest(unlisted, pipeline.stale):
+        raise rules.refused(no)
     return git("rev-parse", "HEAD")
 
 

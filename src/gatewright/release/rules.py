@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Why not."""
 
     NOT_COMMITTED = "the work tree has changes that are not committed"
+    UNLISTED_CODE = "unlisted code"
     STALE_LOCK = "the pipeline would give something else"
     SKIPS_AN_ENVIRONMENT = "the version was never in the environment before"
     NEWER_IS_LIVE = "a newer version is live"
@@ -107,16 +108,31 @@ def refused(decision: No) -> Refused:
     return Refused(decision.message)
 
 
-def may_be_made_from(changes: str, stale_stages: Sequence[str]) -> No | None:
-    """Whether the commit at hand is all that its model was made from; None if it is.
+def is_committed(changes: str) -> No | None:
+    """Why the work tree is not the commit at hand; None if it is.
 
-    `changes` are the lines of `git status`, `stale_stages` those that the pipeline would run.
+    `changes` are the lines of `git status`.
     """
     if changes:
         return No(
             Reason.NOT_COMMITTED,
             "The work tree has changes that are not committed, so nobody could say what the "
             f"version was made from:\n{changes}\nCommit them and run again.",
+        )
+    return None
+
+
+def lock_is_honest(unlisted_code: Sequence[str], stale_stages: Sequence[str]) -> No | None:
+    """Why the model of the commit at hand was not made from it; None if it was.
+
+    `unlisted_code` is code that stages run and dvc.yaml does not list, with what to add;
+    `stale_stages` are those that the pipeline would run.
+    """
+    if unlisted_code:
+        return No(
+            Reason.UNLISTED_CODE,
+            "dvc.lock cannot be believed, because stages run code that DVC does not watch: "
+            f"{'; '.join(unlisted_code)}. Then `uv run mlops run`, commit, and run again.",
         )
     if stale_stages:
         return No(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gatewright.contract.schema import compare, parse_contract
+from gatewright.contract.compatibility import compare
+from gatewright.contract.schema import parse_contract
 from gatewright.pipeline.dvc_lock import parse_lock
 from gatewright.pipeline.source import Source
 

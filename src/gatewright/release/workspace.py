@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from gatewright.adapters.dvc import Storage
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
-from gatewright.adapters.storage import Storage
 from gatewright.errors import Undecided
 from gatewright.gate.inputs import gather
 from gatewright.gate.verdict import Verdict, judge

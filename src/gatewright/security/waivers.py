@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from gatewright.adapters.files import line_of, parse_yaml, read_text
+from gatewright.adapters.files import read_text
+from gatewright.adapters.strict_yaml import line_of, parse_yaml
 from gatewright.contract.schema import Strict, validated
 from gatewright.errors import Refused
 

@@ -7,24 +7,26 @@ yields findings, asks "is it proven good?", and so lets nothing pass that cannot
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import ValidationInfo, model_validator
-
-from gatewright.contract.schema import Strict, Wrong
+from gatewright.contract.schema import Strict
+from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.metrics import LOWER_IS_BETTER, NAMES, Own
 
-Status = Literal["pass", "refuse", "unsure", "excused"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["pass", "refuse", "unsure", "excused", "warn"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of a check. `excused` is a refusal that the policy excepts for a time."""
+    """One answer of a check.
+
+    `excused` is a refusal that the policy excepts for a time; `warn` stops nothing, and is told.
+    """
 
     status: Status
     message: str
@@ -42,74 +44,14 @@ class Check:
     runs_model: ClassVar[bool] = False
 
 
-class Bound(Strict):
-    """A bound on one metric: the whole interval must lie on the good side."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Bound:
-        if (self.min is None) == (self.max is None):
-            raise ValueError("give either min or max")
-        return self
-
-    def state(self, estimate: Estimate) -> Status:
-        """Proven good, proven bad, or neither; what is no number is never good."""
-        if self.min is not None:
-            low, high = estimate.low - self.min, estimate.high - self.min
-        else:
-            most = self.max if self.max is not None else float("nan")
-            low, high = most - estimate.high, most - estimate.low
-        if low >= 0:
-            return "pass"
-        return "unsure" if high >= 0 > low else "refuse"
-
-    def __str__(self) -> str:
-        return f"at least {self.min:g}" if self.min is not None else f"at most {self.max:g}"
-
-
-def known_metrics(names: Iterable[str], info: ValidationInfo) -> None:
-    """Refuse names of no metric. Whether this target has it is known when it is measured."""
-    own = (info.context or {}).get("own", {})
-    if unknown := sorted(set(names) - NAMES - set(own)):
-        listed = ", ".join(sorted(NAMES | set(own)))
-        raise Wrong(f"unknown metrics: {', '.join(unknown)}; known: {listed}", unknown[0])
-
-
-def higher_is_better(name: str, info: ValidationInfo) -> bool:
-    own: dict[str, Own] = (info.context or {}).get("own", {})
-    return own[name].higher_is_better if name in own else name not in LOWER_IS_BETTER
-
-
-def bounds_fit(bounds: dict[str, Bound], info: ValidationInfo) -> None:
-    """Refuse a bound on an unknown metric, or on the side on which a metric is good."""
-    known_metrics(bounds, info)
-    for name, bound in bounds.items():
-        if higher_is_better(name, info) != (bound.max is None):
-            better = "higher" if higher_is_better(name, info) else "lower"
-            raise Wrong(f"{name}: {better} is better, so the bound is the other one", name)
-
-
-Margin = float | str  # in the metric's units, or as a share of the other's value: "2%"
-
-
-def margins_fit(margins: dict[str, Margin], info: ValidationInfo) -> None:
-    """Refuse a margin of an unknown metric, or one that is no number or share from zero on."""
-    known_metrics(margins, info)
-    for name, margin in margins.items():
-        if isinstance(margin, str) and not re.fullmatch(r"\d+(\.\d+)?%", margin):
-            raise Wrong(f"'{margin}' is no margin; write a number, or a share like 2%", name)
-        if not margin_of(margin, 1.0) >= 0:
-            raise Wrong("margins must be zero or more", name)
-
-
-def margin_of(margin: Margin, value: float) -> float:
-    """The margin in the metric's units, `value` being what is compared with."""
-    if isinstance(margin, str):
-        return float(margin.removesuffix("%")) / 100 * abs(value)
-    return margin
-
-
 def shown(estimate: Estimate) -> str:
     return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+
+
+def require_columns(names: tuple[str, ...], rows: pd.DataFrame) -> None:
+    """Raises Refused for a column that gates.yaml names and the judged rows lack."""
+    if absent := [name for name in names if name not in rows]:
+        raise Refused(
+            f"gates.yaml asks for the columns {', '.join(absent)}, which the test set lacks, so "
+            "its parts cannot be judged. Correct the name, or keep the column in contract.yaml."
+        )

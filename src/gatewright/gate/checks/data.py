@@ -1,4 +1,4 @@
-"""What did it learn from?"""
+"""Check `data`: what did it learn from?"""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic import Field
 
 from gatewright.contract.schema import Strict
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.training_diff import Change, Outside, Part
+from gatewright.evaluation.training_diff import Change, LabelDoubt, Outside
 from gatewright.gate.checks.base import Check, Finding, Status
 
 
-class Data(Check):
+class DataCheck(Check):
     """What does the candidate's training data change, and does it look tampered with?
 
     Rows are counted. Labels are doubted by confident learning (Northcutt, Jiang and Chuang 2021),
@@ -48,7 +48,7 @@ class Data(Check):
         yield from _labels(settings, change)
 
 
-def _rows(settings: Data.Settings, change: Change) -> Iterator[Finding]:
+def _rows(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     before = change.before or 0
     for subject, count, most, words in (
         ("rows gone", change.gone, settings.max_gone, "are gone"),
@@ -63,7 +63,7 @@ def _rows(settings: Data.Settings, change: Change) -> Iterator[Finding]:
     yield _counted(change.odd_duplicates, settings.max_duplicates, said, "duplicates")
 
 
-def _columns(settings: Data.Settings, change: Change) -> Iterator[Finding]:
+def _columns(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     lost = [f"without {name}" for name in change.columns_gone]
     more = [f"with {name}" for name in change.columns_new]
     if lost or more:
@@ -92,7 +92,7 @@ def _listed(found: list[Outside], shares: dict[str, float], words: str) -> str:
     )
 
 
-def _balance(settings: Data.Settings, change: Change) -> Iterator[Finding]:
+def _balance(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     shift, subject = change.balance, "balance"
     most = settings.max_mean_shift if change.is_number else settings.max_balance_shift
     if shift is None:
@@ -108,7 +108,7 @@ def _balance(settings: Data.Settings, change: Change) -> Iterator[Finding]:
     yield _estimated(apart, most, said, subject, small=farthest * weight <= most / 10)
 
 
-def _labels(settings: Data.Settings, change: Change) -> Iterator[Finding]:
+def _labels(settings: DataCheck.Settings, change: Change) -> Iterator[Finding]:
     most, subject = settings.max_disagreement, "labels"
     weight = change.touched / max(change.rows, 1)
     if not change.touched:
@@ -138,7 +138,7 @@ def _labels(settings: Data.Settings, change: Change) -> Iterator[Finding]:
         yield Finding("pass", said, "labels, by part", worst.excess, most)
 
 
-def _doubted(part: Part) -> str:
+def _doubted(part: LabelDoubt) -> str:
     return (
         f"{part.share:.1%} of {part.rows:,} touched rows look mislabelled, and of the champion's "
         f"{part.usual:.1%}; beyond what is usual {_signed(part.excess)}"

@@ -1,4 +1,4 @@
-"""Does it know what it cannot know?"""
+"""Check `leakage`: does it know what it cannot know?"""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from gatewright.contract.schema import Contract, Strict, Wrong
 from gatewright.evaluation.bootstrap import Measured
-from gatewright.evaluation.leakage import NEAR
-from gatewright.evaluation.leakage import Leakage as Found
-from gatewright.gate.checks.base import (
-    Check,
-    Finding,
-    Status,
+from gatewright.evaluation.leakage import NEAR, Leakage
+from gatewright.gate.checks.base import Check, Finding, Status, shown
+from gatewright.gate.checks.limits import (
     higher_is_better,
     known_metrics,
-    shown,
 )
 from gatewright.gate.inputs import CANDIDATE
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import Lock
 
 
-class Leakage(Check):
+class LeakageCheck(Check):
     """Does a column give the answer away, or do test rows stand in the training rows?
 
     Kaufman, Rosset and Perlich (2012), Leakage in Data Mining.
@@ -49,7 +45,7 @@ class Leakage(Check):
 
     @staticmethod
     def check(
-        settings: Settings, leakage: Found, contract: Contract, lock: Lock, measured: Measured
+        settings: Settings, leakage: Leakage, contract: Contract, lock: Lock, measured: Measured
     ) -> Iterator[Finding]:
         if TEST in lock.reads.get(MODEL, ()):
             yield Finding("refuse", f"the stage that makes the model reads {TEST}", "dvc.lock")

@@ -1,4 +1,4 @@
-"""Is it good everywhere, and for everybody?"""
+"""Check `slices`: is it proven worse in some part of the rows?"""
 
 from __future__ import annotations
 
@@ -13,40 +13,24 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from gatewright.contract.schema import Contract, Strict
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
-from gatewright.evaluation.intervals import below, holm, mean_error, normal
+from gatewright.evaluation.intervals import below, holm, normal
 from gatewright.evaluation.metrics import Metric
 from gatewright.evaluation.predictions import Answers
-from gatewright.evaluation.slices import Part, enough, find_weak, part, parts
-from gatewright.gate.checks.base import (
+from gatewright.evaluation.slices import Slice, enough, find_weak, part, parts
+from gatewright.gate.checks.base import Check, Finding, require_columns, shown
+from gatewright.gate.checks.limits import (
     Bound,
-    Check,
-    Finding,
     Margin,
     bounds_fit,
     margin_of,
     margins_fit,
-    shown,
 )
 from gatewright.gate.inputs import CANDIDATE, CHAMPION, Sampling
 
-Rate = Literal["selection_rate", "true_positive_rate", "false_positive_rate", "error_rate"]
-GAPS: dict[Rate, float] = {
-    "selection_rate": 0.2,
-    "true_positive_rate": 0.2,
-    "false_positive_rate": 0.2,
-}
 _TOLD = 8  # slices that a sentence names
 
 
-def columns_there(names: tuple[str, ...], rows: pd.DataFrame) -> None:
-    if absent := [name for name in names if name not in rows]:
-        raise Refused(
-            f"gates.yaml asks for the columns {', '.join(absent)}, which the test set lacks, so "
-            "its parts cannot be judged. Correct the name, or keep the column in contract.yaml."
-        )
-
-
-class Slices(Check):
+class SlicesCheck(Check):
     """Is it proven worse in some part of the rows?
 
     One slice of many looks bad by chance, so a slice is refused only if that is proven with
@@ -78,7 +62,7 @@ class Slices(Check):
             return bounds
 
         @model_validator(mode="after")
-        def _something(self) -> Slices.Settings:
+        def _something(self) -> SlicesCheck.Settings:
             if self.found == "judge" and not (self.metrics or self.bounds or self.behind):
                 raise ValueError("found: judge needs metrics, bounds or behind to judge by")
             return self
@@ -97,7 +81,7 @@ class Slices(Check):
         sampling: Sampling,
     ) -> Iterator[Finding]:
         columns = contract.slices if settings.columns is None else settings.columns
-        columns_there(columns, rows)
+        require_columns(columns, rows)
         wanted = {*settings.metrics, *settings.bounds, *settings.behind}
         known = {metric.name for metric in metrics}
         if wanted - known:
@@ -134,7 +118,7 @@ class Slices(Check):
 
 
 def _missing(
-    column: str, there: Mapping[str, Any], train: pd.DataFrame, settings: Slices.Settings
+    column: str, there: Mapping[str, Any], train: pd.DataFrame, settings: SlicesCheck.Settings
 ) -> Iterator[Finding]:
     """Values that the model is trained for and that no test row has."""
     counts = train[column].value_counts() if column in train else pd.Series(dtype=int)
@@ -155,8 +139,8 @@ def _loss(
 
 
 def _judged(
-    found: list[Part],
-    settings: Slices.Settings,
+    found: list[Slice],
+    settings: SlicesCheck.Settings,
     measured: Measured,
     alpha: float,
     small: list[str],
@@ -206,82 +190,3 @@ def _beyond(value: float, bound: Bound, error: float) -> float:
     if bound.min is not None:
         return below(value, bound.min, error)
     return below(-value, -(bound.max if bound.max is not None else float("nan")), error)
-
-
-class Fairness(Check):
-    """Do groups of people get other answers, or more errors, than the rest?
-
-    Differences of rates between each group and all others (Hardt, Price and Srebro 2016 for the
-    error rates), with intervals that hold together for all comparisons (Bonferroni).
-    """
-
-    id = "fairness"
-
-    class Settings(Strict):
-        columns: tuple[str, ...] = ()
-        min_rows: int = Field(default=200, ge=1)
-        max_gap: dict[Rate, float] = Field(default_factory=lambda: dict(GAPS))
-
-        @field_validator("max_gap")
-        @classmethod
-        def _shares(cls, gaps: dict[Rate, float]) -> dict[Rate, float]:
-            if wrong := [name for name, gap in gaps.items() if not 0 <= gap <= 1]:
-                raise ValueError(f"a gap between rates lies from 0 to 1: {', '.join(wrong)}")
-            return gaps
-
-    @staticmethod
-    def check(
-        settings: Settings,
-        contract: Contract,
-        rows: pd.DataFrame,
-        truth: NDArray[Any],
-        answers: Mapping[str, Answers],
-        groups: NDArray[np.int64] | None,
-        sampling: Sampling,
-    ) -> Iterator[Finding]:
-        if not settings.columns:
-            yield Finding("pass", "no groups are named (fairness.columns), so none are compared")
-            return
-        columns_there(settings.columns, rows)
-        chosen = {name: _rate(name, contract, truth, answers) for name in settings.max_gap}
-        compared = [
-            (f"{column} {value}", name, index)
-            for column in settings.columns
-            for value, index in parts(rows[column])
-            for name in settings.max_gap
-        ]
-        confidence = 1 - (1 - sampling.confidence) / max(len(compared), 1)
-        for subject, name, index in compared:
-            values, counts = chosen[name]
-            member = np.zeros(len(rows), dtype=bool)
-            member[index] = True
-            inside, outside = counts & member, counts & ~member
-            if min(inside.sum(), outside.sum()) < settings.min_rows:
-                few = f"{name}: {int(inside.sum()):,} rows are too few to compare"
-                yield Finding("pass", few, subject)
-                continue
-            variance = sum(
-                mean_error(values[side], groups[side] if groups is not None else None) ** 2
-                for side in (inside, outside)
-            )
-            gap = float(values[inside].mean() - values[outside].mean())
-            got = normal(gap, variance**0.5, confidence)
-            most = settings.max_gap[name]
-            status = Bound(min=-most).state(got)
-            if status == "pass":
-                status = Bound(max=most).state(got)
-            message = f"{name} differs by {shown(got)} from all others, at most {most:g} allowed"
-            yield Finding(status, message, subject, got, most)
-
-
-def _rate(
-    name: Rate, contract: Contract, truth: NDArray[Any], answers: Mapping[str, Answers]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What a rate averages, a value a row, and over which rows."""
-    if not contract.classes or (name != "error_rate" and len(contract.classes) > 2):
-        raise Refused(f"{name} is no rate of a {contract.target.type} target.")
-    said, everyone = answers[CANDIDATE].labels, np.ones(len(truth), dtype=bool)
-    if name == "error_rate":
-        return (said != truth).astype(float), everyone
-    over = {"true_positive_rate": truth == 1, "false_positive_rate": truth == 0}
-    return said.astype(float), over.get(name, everyone)

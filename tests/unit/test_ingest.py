@@ -1,0 +1,177 @@
+"""New data comes in whole or not at all, and what is dropped on arrival is nowhere afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from parcels import CONTRACT, FILES, Project, make_project, make_rows
+from test_hostile import CANARY, everything, personal, readable
+
+from gatewright.contract.schema import parse_contract
+from gatewright.contract.validation import Reason, violations
+from gatewright.errors import Refused
+from gatewright.paths import TRAIN
+
+DROPPING = CONTRACT.replace("personal: true", "personal: true, on_arrival: drop")
+CHANGES = {
+    "contract.yaml": DROPPING,
+    "src/parcels.py": FILES["src/parcels.py"].replace('rows.drop(columns="email")', "rows"),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    def rows(n: int, first: int) -> pd.DataFrame:
+        return make_rows(n, first).drop(columns="email")
+
+    return make_project(tmp_path_factory.mktemp("dropping"), CHANGES, rows)
+
+
+@pytest.fixture
+def project(made: Project, tmp_path: Path) -> Project:
+    """Its contract drops the e-mail address on arrival."""
+    return made.copy(tmp_path / "project")
+
+
+def arrives(project: Project, name: str = "2026-03", n: int = 500, first: int = 7000) -> Path:
+    """A file in somebody's inbox, outside of the project."""
+    path = project.root.parent / "inbox" / f"{name}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    rows = personal(n, first)
+    rows.attrs["source"] = f"{CANARY}-attribute"
+    rows.set_index(rows["email"].rename("who")).to_parquet(path)
+    return path
+
+
+def raw(project: Project) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (project.root / "data/raw").iterdir()}
+
+
+def test_a_dropped_value_is_in_no_file_and_no_object_of_git(project: Project) -> None:
+    said = [project.mlops("ingest", str(arrives(project)))]
+    assert "1 files, 500 rows are in data/raw, without email." in said[0].out
+    said.append(project.mlops("run"))
+    project.commit("More")
+    project.git("push", "--quiet")
+    said += [project.mlops(*words) for words in (["push"], ["register"], ["gate", "--explain"])]
+    said.append(project.mlops("promote", "1.0.0", "--to", "dev"))
+    assert 7000 in set(pd.read_parquet(project.root / TRAIN)["number"]), "the rows are used"
+    stored = everything(project, raw=set())
+    assert len(stored) > 200
+    assert [name for name, content in stored.items() if CANARY.encode() in readable(content)] == []
+    assert CANARY not in "".join(each.out + each.err for each in said)
+
+
+def test_what_breaks_the_contract_leaves_nothing(project: Project) -> None:
+    good, bad = arrives(project, "2026-03"), arrives(project, "2026-04", first=8000)
+    rows = pd.read_parquet(bad)
+    rows.loc[rows.index[:3], "height"] = 99.0
+    rows.loc[rows.index[4], "email"] = None
+    rows.to_parquet(bad)
+    before = raw(project)
+    said = project.mlops("ingest", str(good), str(bad), expect=1)
+    for words in ("2026-04.parquet", "above 9", "missing where a value is needed", "(personal)"):
+        assert words in said.err
+    assert CANARY not in said.err
+    assert raw(project) == before
+
+
+def test_a_full_disk_leaves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gatewright.adapters.files import write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "2026-04.parquet":
+            raise Refused("no space left")
+        write_whole(path, content)
+
+    monkeypatch.setattr("gatewright.pipeline.ingest.write_whole", full)
+    files = [arrives(project, "2026-03"), arrives(project, "2026-04", first=8000)]
+    before = raw(project)
+    project.mlops("ingest", *map(str, files), expect=1)
+    assert raw(project) == before
+
+
+def test_running_it_again_changes_nothing(project: Project) -> None:
+    """As after a kill between two files."""
+    first, second = arrives(project, "2026-03"), arrives(project, "2026-04", first=8000)
+    project.mlops("ingest", str(first))
+    project.mlops("ingest", str(first), str(second))
+    before = raw(project)
+    project.mlops("ingest", str(first), str(second))
+    assert raw(project) == before
+
+
+def test_nothing_is_overwritten(project: Project) -> None:
+    project.mlops("ingest", str(arrives(project)))
+    before = raw(project)
+    said = project.mlops("ingest", str(arrives(project, n=400)), expect=1)
+    assert "is there already and holds something else" in said.err
+    assert raw(project) == before
+
+
+def test_a_key_that_is_there_already_does_not_come_again(project: Project) -> None:
+    said = project.mlops("ingest", str(arrives(project, first=100)), expect=1)
+    assert "the key stands in another file too" in said.err
+
+
+@pytest.mark.parametrize("place", ["data/incoming", "."])
+def test_a_file_that_git_would_keep_is_refused(place: str, project: Project) -> None:
+    path = project.root / place / "2026-03.parquet"
+    path.parent.mkdir(exist_ok=True)
+    arrives(project).rename(path)
+    said = project.mlops("ingest", str(path), expect=1)
+    assert "lies where Git would keep it" in said.err
+    (project.root / ".gitignore").write_text(f"*.parquet\n{FILES['.gitignore']}")
+    project.mlops("ingest", str(path))
+
+
+def test_only_files_from_elsewhere_are_brought_in(project: Project, tmp_path: Path) -> None:
+    inside = project.root / "data/raw/2026-01.parquet"
+    assert "lies in data/raw already" in project.mlops("ingest", str(inside), expect=64).err
+    (tmp_path / "x.csv").write_text("a")
+    assert "is no Parquet file" in project.mlops("ingest", str(tmp_path / "x.csv"), expect=64).err
+    twice = [str(arrives(project)), str(arrives(project))]
+    assert "Two files are called" in project.mlops("ingest", *twice, expect=64).err
+
+
+def test_without_the_data_there_is_nothing_to_bring_it_to(project: Project) -> None:
+    source = arrives(project)
+    clone = project.clone()
+    assert "mlops setup" in clone.mlops("ingest", str(source), expect=1).err
+
+
+def test_a_column_that_should_have_been_dropped_is_refused_by_the_pipeline(
+    project: Project,
+) -> None:
+    personal(500, 7000).to_parquet(project.root / "data/raw/2026-03.parquet")
+    said = project.mlops("check", expect=1)
+    assert "to be dropped on arrival: bring the file in with `mlops ingest`" in said.err
+    assert CANARY not in said.err
+
+
+def test_a_contract_that_drops_nothing_keeps_every_column(trained: Project, tmp_path: Path) -> None:
+    source = tmp_path / "2026-03.parquet"
+    make_rows(500, 7000).to_parquet(source)
+    trained.mlops("ingest", str(source))
+    kept = pd.read_parquet(trained.root / "data/raw/2026-03.parquet")
+    pd.testing.assert_frame_equal(kept, pd.read_parquet(source))
+    trained.mlops("check")
+
+
+def test_what_arrives_may_have_the_column_or_not() -> None:
+    contract, rows = parse_contract(DROPPING), make_rows(50)
+    bare = rows.drop(columns="email")
+    assert violations(contract, rows, arriving=True).empty
+    assert violations(contract, bare, arriving=True).empty
+    assert violations(contract, bare).empty
+    assert violations(contract, rows)["reason"].tolist() == [Reason.NOT_DROPPED]
+
+
+def test_only_a_personal_column_is_dropped() -> None:
+    content = yaml.safe_load(CONTRACT)
+    content["columns"]["height"]["on_arrival"] = "drop"
+    with pytest.raises(Refused, match="only a personal column is dropped on arrival"):
+        parse_contract(yaml.safe_dump(content))
