@@ -11,7 +11,7 @@ import pytest
 import yaml
 from parcels import Project
 
-from gatewright.adapters.console import Sanitised
+from gatewright.adapters.console import Sanitised, print_table
 from gatewright.cli import main
 
 
@@ -63,6 +63,38 @@ def test_what_is_printed_is_words(released: Project) -> None:
         assert ": :set-output name=live::true" in text
     (*_, last) = released.mlops("history", "--json").json
     assert last["reason"] == HOSTILE, "for machines it is as it was"
+
+
+def test_a_table_is_wrapped_for_eyes_only_and_takes_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "word " * 100
+    print_table([("a", long.strip()), ("[red]b", "\x1b[31mc")])
+    print_table([("1", "2")], ("one", "two"))
+    assert capsys.readouterr().out.splitlines() == [
+        f"a       {long.strip()}",
+        r"[red]b  \x1b[31mc",
+        "one  two",
+        "---  ---",
+        "1    2",
+    ]
+
+
+def test_on_a_narrow_terminal_cells_are_wrapped_in_their_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("COLUMNS", "30")
+    print_table([("first", "[b]one two three four five six"), ("second", "seven")])
+    lines = shown.getvalue().splitlines()
+    assert [line[:8].strip() for line in lines] == ["first", "", "second"]
+    assert max(map(len, lines)) <= 30
+    assert lines[0].rstrip() == "first   [b]one two three four"
 
 
 def test_colours_stay_and_lines_are_told_apart() -> None:

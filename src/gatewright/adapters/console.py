@@ -8,6 +8,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -18,7 +19,6 @@ _CONTROL = re.compile(
     r"\x1b(?!\[[\d;]*m)|[\0-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|[\u202a-\u202e\u2066-\u2069]"
 )
 _ESCAPE = re.compile("\x1b")
-_WIDEST = 100_000  # columns of a file
 _COMMAND = re.compile(r"^(\s*:)(?=:)|(#)(?=#\[)", re.MULTILINE)
 
 
@@ -58,26 +58,33 @@ def as_it_is() -> Iterator[None]:
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
-    """Print rows in columns; as wide as they are where nobody looks, else wrapped in their column.
+    """Print rows in columns; on a terminal too narrow for them, each cell wrapped in its column.
 
     No cell is taken for markup, and none can colour the terminal.
     """
-    from rich.box import SIMPLE_HEAD
+    cells = [[_ESCAPE.sub(_escaped, _CONTROL.sub(_escaped, cell)) for cell in row] for row in rows]
+    if header:
+        cells.insert(0, list(header))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if header:
+        cells.insert(1, ["-" * width for width in widths])
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
+        _wrap(cells)
+        return
+    for row in cells:
+        print("  ".join(c.ljust(width) for c, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _wrap(cells: Sequence[Sequence[str]]) -> None:
+    # Imported only here: it costs as much time as all else that `mlops status` does.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=SIMPLE_HEAD if header else None, show_edge=False, pad_edge=False)
-    if not header:
-        table.padding = (0, 2, 0, 0)
-    for row in rows:
-        table.add_row(*(Text(_ESCAPE.sub(_escaped, _CONTROL.sub(_escaped, cell))) for cell in row))
-    terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=_WIDEST, color_system=None)
-    with console.capture() as printed:
-        console.print(table)
-    for line in printed.get().splitlines():
-        print(line.rstrip())
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(color_system=None).print(table)
 
 
 def _escaped(found: re.Match[str]) -> str:

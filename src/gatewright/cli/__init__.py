@@ -35,20 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.root = _enter_project(arguments.called_from)
             return int(arguments.run(arguments) or 0)
         except Refused as error:
-            root = getattr(arguments, "root", None)
-            message = str(error).replace(f"{root}/", "") if root else str(error)
             if as_json:
-                print(json.dumps({"error": message, "status": error.status}, ensure_ascii=False))
-            print(f"mlops {arguments.command}: {message}", file=sys.stderr)
+                print(json.dumps({"error": str(error), "status": error.status}, ensure_ascii=False))
+            print(f"mlops {arguments.command}: {error}", file=sys.stderr)
             return error.status
 
 
 def _enter_project(here: Path) -> Path:
-    """Work in the project's root, wherever in it the command was called; the root."""
+    """Work in the project's root, wherever in it the command was called.
+
+    The root as seen from there: messages, reports and records name files from the root.
+    """
     leave_hook()
     for folder in (here, *here.parents):
         if (folder / "contract.yaml").exists():
             os.chdir(folder)  # DVC and the stages that it runs start from here
             sys.path.append(str(folder / SOURCE))  # a team's own metrics
-            return folder
+            return Path()
     raise Misuse(f"{here} is not inside a project: no contract.yaml in it or above it.")

@@ -65,7 +65,9 @@ def _stage(arguments: Arguments) -> None:
 def _own_stage(arguments: Arguments) -> None:
     import runpy
 
-    sys.path[0] = str(arguments.root / "src")  # where this command lies has nothing to import
+    sys.path[0] = str(
+        (arguments.root / "src").resolve()
+    )  # where this command lies has nothing to import
     runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
 
 

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gatewright.adapters.deploy_key import registry_key
 from gatewright.adapters.dvc import Storage
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import REMOTE, Git, GitError
@@ -58,6 +57,7 @@ class Registry:
         self.tip: str | None = None
         self.files: dict[str, list[Event]] = {}
         self._texts: dict[str, str | None] = {"": None}  # by Git's name of the content
+        self._records: dict[tuple[str, str | None], Record] = {}  # by path and content
         self._tags: dict[str, str] = {}  # Git's name of each version's annotated tag
         self._tag_texts: dict[str, str | None] | None = None
 
@@ -248,7 +248,10 @@ class Registry:
         ]
 
     def _read(self, event: Event) -> Record:
-        return parse_record(event.path, self._text(event))
+        key = event.path, event.content
+        if key not in self._records:
+            self._records[key] = parse_record(event.path, self._text(event))
+        return self._records[key]
 
     def _text(self, event: Event) -> str | None:
         self._load([event])
@@ -281,8 +284,7 @@ class Registry:
             )
             updates.append(f"{self.git('mktag', stdin=body)}:refs/tags/{name}")
         try:
-            with registry_key(self.git.root) as env:
-                self.git("push", "--quiet", "--atomic", REMOTE, *updates, env=env)
+            self._push("--atomic", *updates)
         except GitError as error:
             raise PushRefused(str(error)) from None
         self.git("update-ref", SEEN, commit)
@@ -290,8 +292,14 @@ class Registry:
     def propose(self, record: Record, subject: str, branch: str) -> None:
         """Push the event to a branch of its own, for a pull request to the registry."""
         commit = self._commit(record, record_text(record), subject)
+        self._push("--force", f"{commit}:refs/heads/{branch}")
+
+    def _push(self, option: str, *updates: str) -> None:
+        # Imported only here: who reads the registry asks GitHub nothing.
+        from gatewright.adapters.deploy_key import registry_key
+
         with registry_key(self.git.root) as env:
-            self.git("push", "--quiet", "--force", REMOTE, f"{commit}:refs/heads/{branch}", env=env)
+            self.git("push", "--quiet", option, REMOTE, *updates, env=env)
 
     def _commit(self, record: Record, text: str, subject: str) -> str:
         blob = self.git("hash-object", "-w", "--stdin", stdin=text)
