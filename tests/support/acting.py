@@ -143,7 +143,7 @@ class GitHubActions:
     """
 
     def __init__(self, project: Project, hub: StandIn, act: bool = True) -> None:
-        self.project = project
+        self.project: Any = project  # or one of its kinds, which can more
         self.hub = hub
         self.act = act
         self.place = project.root.parent / "github"
@@ -183,7 +183,7 @@ class GitHubActions:
         project.git("add", "--all")
         project.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
         project.git("push", "--quiet", "--no-verify", "--force", to, "HEAD")
-        return project.git("rev-parse", "HEAD")
+        return str(project.git("rev-parse", "HEAD"))
 
     def pull_request(
         self,
@@ -264,7 +264,7 @@ class GitHubActions:
             self.project.git("checkout", "--quiet", "main")
             self.project.git("merge", "--quiet", "--no-ff", "-m", message, branch)
             self.project.git("push", "--quiet", "--no-verify", "origin", "main")
-        return self.project.git("rev-parse", "HEAD")
+        return str(self.project.git("rev-parse", "HEAD"))
 
     def pushed(self, workflow: str = "release.yml", **more: Any) -> Walk:
         """What GitHub does after a push to main."""
@@ -309,7 +309,7 @@ class GitHubActions:
 
     def _maintain(self, *words: str, expect: int = 0) -> str:
         env = {"GITHUB_API_URL": self.hub.url, "GH_TOKEN": OWNER_TOKEN}
-        return self.project.mlops(*words, expect=expect, env=env).stdout
+        return str(self.project.mlops(*words, expect=expect, env=env).stdout)
 
     def merge_proposal(self, login: str) -> dict[str, Any]:
         """Somebody merges the open pull request to the registry; it."""

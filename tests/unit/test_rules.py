@@ -89,7 +89,8 @@ APPROVALS: dict[str, tuple[dict[str, Any], Any]] = {
 
 @pytest.mark.parametrize(("facts", "said"), APPROVALS.values(), ids=APPROVALS.keys())
 def test_an_approval(facts: dict[str, Any], said: Any) -> None:
-    plain = {"asked": True, "run": "7", "unapproved": None, "approver": None, "propose": False}
+    plain: dict[str, Any] = {"asked": True, "run": "7", "unapproved": None, "approver": None}
+    plain |= {"propose": False}
     assert decided(rules.approval("production", live="1.0.0", **(plain | facts))) == said
 
 

@@ -50,5 +50,5 @@ def record(action: Any, version: str) -> EnvironmentRecord:
 def test_the_stack_of_live_versions() -> None:
     events = [record("promote", v) for v in ("1", "2", "3")]
     events += [record("roll back", "1"), record("promote", "4"), record("roll back", "1")]
-    assert live_versions(events[:3]) == ["1", "2", "3"]  # type: ignore[arg-type]
-    assert live_versions(events) == ["1"]  # type: ignore[arg-type]
+    assert live_versions(events[:3]) == ["1", "2", "3"]
+    assert live_versions(events) == ["1"]
