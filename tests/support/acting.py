@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nacl.public import SealedBox
-from projects import ENVIRONMENT, Project
+from projects import ENVIRONMENT, Parcels, Project
 from published import Description
 from standin import StandIn, event
 from steps import Call, Run
@@ -143,7 +143,7 @@ class GitHubActions:
     """
 
     def __init__(self, project: Project, hub: StandIn, act: bool = True) -> None:
-        self.project = project
+        self.project: Any = project  # or one of its kinds, which can more
         self.hub = hub
         self.act = act
         self.place = project.root.parent / "github"
@@ -172,6 +172,12 @@ class GitHubActions:
         project.git("config", f"url.{project.origin}.insteadOf", f"{SERVER}/{SLUG}")
         project.git("remote", "set-url", "origin", f"{SERVER}/{SLUG}")
 
+    @property
+    def parcels(self) -> Parcels:
+        """The tiny project."""
+        assert isinstance(self.project, Parcels)
+        return self.project
+
     # What people do
 
     def branch(self, name: str) -> None:
@@ -183,7 +189,7 @@ class GitHubActions:
         project.git("add", "--all")
         project.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", message)
         project.git("push", "--quiet", "--no-verify", "--force", to, "HEAD")
-        return project.git("rev-parse", "HEAD")
+        return str(project.git("rev-parse", "HEAD"))
 
     def pull_request(
         self,
@@ -264,7 +270,7 @@ class GitHubActions:
             self.project.git("checkout", "--quiet", "main")
             self.project.git("merge", "--quiet", "--no-ff", "-m", message, branch)
             self.project.git("push", "--quiet", "--no-verify", "origin", "main")
-        return self.project.git("rev-parse", "HEAD")
+        return str(self.project.git("rev-parse", "HEAD"))
 
     def pushed(self, workflow: str = "release.yml", **more: Any) -> Walk:
         """What GitHub does after a push to main."""
@@ -309,7 +315,7 @@ class GitHubActions:
 
     def _maintain(self, *words: str, expect: int = 0) -> str:
         env = {"GITHUB_API_URL": self.hub.url, "GH_TOKEN": OWNER_TOKEN}
-        return self.project.mlops(*words, expect=expect, env=env).stdout
+        return str(self.project.mlops(*words, expect=expect, env=env).stdout)
 
     def merge_proposal(self, login: str) -> dict[str, Any]:
         """Somebody merges the open pull request to the registry; it."""

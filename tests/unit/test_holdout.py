@@ -43,10 +43,10 @@ def test_what_only_one_side_has_is_no_change() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_key_that_stands_twice_or_is_absent_is_refused(which: int) -> None:
-    sides = [make_rows(30), make_rows(30), TRAIN]
+    sides: list[pd.DataFrame] = [make_rows(30), make_rows(30), TRAIN]
     sides[which] = pd.concat([sides[which], sides[which].head(1)])
     with pytest.raises(Refused, match="The key shop, number stands more than once"):
-        compare(*sides, KEY)
+        compare(sides[0], sides[1], sides[2], KEY)
     sides[which] = sides[which].drop(columns="number")
     with pytest.raises(Refused, match="lacks the key columns number"):
-        compare(*sides, KEY)
+        compare(sides[0], sides[1], sides[2], KEY)

@@ -10,6 +10,7 @@ from parcels import make_rows
 
 from gatewright.adapters import tables
 from gatewright.adapters.tables import read_parquet
+from gatewright.errors import Refused
 
 ROWS = make_rows(50).astype({"shop": "category", "height": "float32"})
 FILES = {
@@ -38,5 +39,5 @@ def test_columns_that_a_large_file_lacks_are_refused_as_in_a_small_one(
     ROWS.to_parquet(tmp_path / "rows.parquet")
     for large in (10_000_000, 0):
         monkeypatch.setattr(tables, "_LARGE", large)
-        with pytest.raises(tables.Refused, match="no readable Parquet file"):
+        with pytest.raises(Refused, match="no readable Parquet file"):
             read_parquet(tmp_path / "rows.parquet", ["none such"])

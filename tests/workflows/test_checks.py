@@ -185,8 +185,8 @@ def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
 def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
     """On the team's own runner; then its gate has nothing to build."""
     github.variables["TRAIN_RUNNER"] = "gpu"
-    github.project.add_card()
-    github.project.parameter(0.5)
+    github.parcels.add_card()
+    github.parcels.parameter(0.5)
     before = github.push("Less trust")
     github.act = True
     walk = github.dispatch("train.yml", ref="change", words=("-P", "gpu=-self-hosted"))

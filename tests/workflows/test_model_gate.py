@@ -135,13 +135,13 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(
 
 
 def test_new_data_is_let_in(github: GitHubActions) -> None:
-    github.project.add_rows()
+    github.parcels.add_rows()
     retrain(github.project)
     let_in(github.pull_request())
 
 
 def test_the_merge_queue_is_answered(github: GitHubActions) -> None:
-    github.project.parameter(0.5)
+    github.parcels.parameter(0.5)
     retrain(github.project)
     walk = github.merge_queue()
     let_in(walk)
@@ -151,7 +151,7 @@ def test_the_merge_queue_is_answered(github: GitHubActions) -> None:
 
 def test_outputs_that_are_not_stored_are_built_and_must_be_the_same(github: GitHubActions) -> None:
     """As from a fork, whose author may not write to the storage."""
-    github.project.parameter(0.5)
+    github.parcels.parameter(0.5)
     github.project.mlops("run")
     github.act = True
     walk = github.pull_request(fork=True)
@@ -187,7 +187,7 @@ def test_poisoned_labels_are_refused(flights_github: GitHubActions) -> None:
 
 def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
     """reports/metrics.json and dvc.lock agree on a figure that nobody measured."""
-    worse.project.add_card()  # it stands on that figure, so the lock is stale
+    worse.parcels.add_card()  # it stands on that figure, so the lock is stale
     path = worse.project.root / "reports/metrics.json"
     metrics = json.loads(path.read_text())
     for entry in metrics["metrics"].values():
@@ -255,7 +255,7 @@ def test_training_on_test_rows_is_refused(github: GitHubActions) -> None:
 
 
 def test_a_stale_lock_is_refused_and_the_mended_one_is_offered(github: GitHubActions) -> None:
-    github.project.parameter(0.5)
+    github.parcels.parameter(0.5)
     walk = github.pull_request()
     refused(walk, "lock")
     assert "it is stale: train" in said(walk)
@@ -281,7 +281,7 @@ def test_outputs_that_nobody_can_build_are_refused(github: GitHubActions) -> Non
 
 
 def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> None:
-    github.project.add_rows()
+    github.parcels.add_rows()
     github.project.mlops("run")
     walk = github.pull_request()
     refused(walk, "lock", "files", "rows", "holdout", "data", *ASKED)
@@ -289,7 +289,7 @@ def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> 
 
 
 def test_predictions_that_are_nan_are_refused(github: GitHubActions) -> None:
-    github.project.swap(make_model(math.nan, 1.0))
+    github.parcels.swap(make_model(math.nan, 1.0))
     github.project.mlops("push")
     walk = github.pull_request()
     refused(walk, "lock", *ASKED)
@@ -300,7 +300,7 @@ def test_a_crashed_evaluation_is_refused(github: GitHubActions) -> None:
     """A model for other columns: asked for an answer, it raises."""
     rows = make_rows(300)
     model = make_pipeline(SimpleImputer(), LogisticRegression())
-    github.project.swap(model.fit(rows[["weight"]], rows["broken"]))
+    github.parcels.swap(model.fit(rows[["weight"]], rows["broken"]))
     github.project.mlops("push")
     walk = github.pull_request()
     refused(walk, "lock", *ASKED)
