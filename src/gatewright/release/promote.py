@@ -9,8 +9,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gatewright.adapters.github import GitHub
 from gatewright.adapters.markdown import cell
+from gatewright.errors import Undecided
 from gatewright.gate import report
 from gatewright.gate.verdict import Verdict
 from gatewright.paths import MODEL
@@ -75,8 +75,7 @@ def _promote(workspace: Workspace, version: str, environment: str, propose: bool
     )
     if isinstance(approval, rules.ByPullRequest):
         progress.step("6/6 propose the promotion as a pull request to the registry")
-        assert workspace.github is not None  # only there is an approval asked for
-        return _propose(workspace.github, registry, event, verdict, approval.why)
+        return _propose(workspace, registry, event, verdict, approval.why)
     progress.step("6/6 write the promotion into the registry")
     registry.write(event, f"Promote {environment}: {version}")
     return Outcome(Kind.PROMOTED, version, f"{version} is live in {environment}.", verdict)
@@ -149,8 +148,14 @@ def _approved_by(approval: rules.NotAsked | rules.Approved | rules.ByPullRequest
 
 
 def _propose(
-    github: GitHub, registry: Registry, event: EnvironmentRecord, verdict: Verdict, why: str
+    workspace: Workspace,
+    registry: Registry,
+    event: EnvironmentRecord,
+    verdict: Verdict,
+    why: str,
 ) -> Outcome:
+    if (github := workspace.github) is None:  # only there is an approval asked for
+        raise Undecided("A promotion can only be proposed on GitHub, and origin is not there.")
     branch = f"{PROPOSALS}{event.environment}"
     subject = f"Promote {event.environment}: {event.version}"
     registry.propose(event, subject, branch)
