@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from gatewright.adapters.github import GitHub
 from gatewright.adapters.markdown import cell
 from gatewright.errors import Undecided
 from gatewright.gate import report
