@@ -35,6 +35,16 @@ def test_rows_that_go_change_come_or_were_trained_on_are_counted() -> None:
     assert compare(None, test, train, KEY) == Holdout(0, 0, 0, seen=3)
 
 
+def test_a_key_of_many_columns_is_told_apart_all_the_same() -> None:
+    """Codes of seven columns of 2,000 values each would not fit into one integer."""
+    draw = np.random.default_rng(0)
+    known = pd.DataFrame(
+        draw.permuted(np.tile(np.arange(2000), (7, 1)), axis=1).T, columns=list("abcdefg")
+    )
+    test = known.sample(frac=1, random_state=0).iloc[3:]
+    assert compare(known, test, test.tail(2), list("abcdefg")) == Holdout(3, 0, 0, 2)
+
+
 def test_what_only_one_side_has_is_no_change() -> None:
     known = make_rows(30)
     test = known.assign(more=1).drop(columns="email")

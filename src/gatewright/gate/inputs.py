@@ -7,6 +7,7 @@ and a bug is never told as one.
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -174,8 +175,16 @@ class GateInputs:
         return labelled(rows, self.contract, "the known test set")
 
     def _known_rows(self) -> pd.DataFrame | None:
-        """Read anew each time: kept, they would hold as much memory as the test set."""
-        return read_parquet(self.known_test) if self.known_test else None
+        """Read anew each time: kept, they would hold as much memory as the test set.
+
+        Of the same bytes they are the test set.
+        """
+        if self.known_test is None:
+            return None
+        test = self.root / TEST
+        if test.is_file() and filecmp.cmp(self.known_test, test, shallow=False):
+            return self.test.need()
+        return read_parquet(self.known_test)
 
     @cached_property
     def truth(self) -> Input[NDArray[Any]]:
