@@ -361,10 +361,10 @@ def test_a_check_that_raises_refuses_with_the_error_and_the_others_run(
     assert red(verdict) == {"leakage"}
     (finding,) = next(a["findings"] for a in verdict["answers"] if a["check"] == "leakage")
     assert finding["cause"] == "internal error"
-    line = fails.__code__.co_firstlineno + 1
-    assert finding["message"].startswith(
-        f"internal error: ZeroDivisionError: nothing to divide by ({__file__}, line {line})"
+    words = (
+        "internal error: ZeroDivisionError: nothing to divide by (gatewright/gate/verdict.py, line "
     )
+    assert finding["message"].startswith(words)
     assert [a["check"] for a in verdict["answers"]] == [check.id for check in CHECKS]
 
 
