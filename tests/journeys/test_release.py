@@ -55,7 +55,7 @@ def stop_at(project: Project, step: str, *words: str) -> None:
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gatewright.release.promotion._step", say)
+        patch.setattr("gatewright.release.progress.step", say)
         with pytest.raises(Stopped):
             project.mlops(*words)
 

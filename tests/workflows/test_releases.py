@@ -180,9 +180,9 @@ def test_what_was_approved_too_late_does_not_replace_what_is_newer(guarded: GitH
 
 def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions) -> None:
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
-    broken = 'allclose(np.add(said["answer"], 0.01),'
+    broken = 'allclose(np.add(found["answer"], 0.01),'
     smoke_test = "release/smoke_test.py"
-    change_library(guarded.project, smoke_test, 'allclose(said["answer"],', broken)
+    change_library(guarded.project, smoke_test, 'allclose(found["answer"],', broken)
     guarded.merge("Break the scoring")
     with by_act(guarded):
         walk = promote(guarded, "1.0.1", approved_by="ada")
@@ -252,7 +252,7 @@ def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
     def fail(*_: object) -> int:
         raise Refused("golden row 1 is answered with another figure")
 
-    monkeypatch.setattr("gatewright.release.promotion.check_golden", fail)
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", fail)
     walk = guarded.closed(pull)
     assert walk.jobs == {"settle": "failure"}
     assert guarded.project.live()["production"] == "1.0.0"

@@ -5,7 +5,7 @@ Estimating Uncertainty in Dataset Labels", JAIR 70): rows get probabilities from
 not see them; the threshold of class j is the mean probability of j among the rows labelled j; a
 row disagrees if, of the classes at or above their thresholds, the most probable is not its own.
 
-How it is set up was chosen on flights by month, honest and with labels flipped:
+How it is set up was chosen on a table that grows by the month, honest and with labels flipped:
 
 - One cross-validation over the champion's rows and the touched ones together. A model of the
   champion's rows alone takes a new season for wrong labels.

@@ -143,5 +143,5 @@ class Workspace:
     def stamp(self, when: str) -> dict[str, Any]:
         """Who, when (under the name `when`) and, on GitHub, in which run."""
         who = self.git("var", "GIT_COMMITTER_IDENT").rpartition(" <")[0]
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {when: now, "by": self.run.actor or who, "run": self.run.run_page}
