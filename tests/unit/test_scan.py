@@ -11,7 +11,7 @@ import string
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -576,19 +576,20 @@ def test_where_github_does_not_answer_workflows_are_not_clean(
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            held = []
-            with suppress(OSError):  # until it is closed
+            with ExitStack() as held, suppress(OSError):  # until it is shut down
                 while answer is not None:
                     caller, _ = server.accept()
-                    held.append(caller)
-                    caller.sendall(answer)
+                    held.enter_context(caller).sendall(answer)
 
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
         if answer is None:
             server.close()
-        threading.Thread(target=serve, daemon=True).start()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
         said = project.mlops("scan", "workflows", expect=2).err
-        server.close()
+        if answer is not None:
+            server.shutdown(socket.SHUT_RDWR)  # which wakes the thread
+        thread.join()
     assert "zizmor did not scan" in said
     assert "backtrace" not in said
 
