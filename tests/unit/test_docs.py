@@ -96,10 +96,8 @@ def test_the_page_of_own_checks_names_every_input_and_its_example_works(
     example["checks"] |= NEEDED
     example["environments"] = {"dev": {}} | example["environments"]
     policies = parse_policies(yaml.safe_dump(example, sort_keys=False))
-    assert policies.of("production").own_settings["night_flights"] == {"from": 22, "least": 0.75}
-    assert (
-        policies.of("dev").own_checks["night_flights"].seconds == OwnCheck(function="a:b").seconds
-    )
+    assert policies.of("production").own_settings["night"] == {"from": 22, "least": 0.75}
+    assert policies.of("dev").own_checks["night"].seconds == OwnCheck(function="a:b").seconds
     (tmp_path / "late_flights_of_the_page.py").write_text(blocks[0][1])
     monkeypatch.syspath_prepend(str(tmp_path))
     given = GateInputs(Path(), parse_contract(CONTRACT), Lock({}, {}, {}, {}), None, Sampling())
@@ -109,7 +107,7 @@ def test_the_page_of_own_checks_names_every_input_and_its_example_works(
         truth=Loaded(np.array([True, True, False])),
         answers=Loaded({"candidate": said}),
     )
-    own = OwnCheck(function="late_flights_of_the_page:night_flights")
+    own = OwnCheck(function="late_flights_of_the_page:night")
     (finding,) = ask_own(own, {"from": 22, "least": 0.7}, "dev", given)
     assert (finding.status, finding.message) == ("refuse", "50.0% right")
 
