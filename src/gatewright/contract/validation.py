@@ -7,7 +7,7 @@ from the reason in one place, `describe`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from gatewright.contract.schema import Column, Contract
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pandera.pandas as pa
+    from numpy.typing import NDArray
 
 TABLE = ["column", "reason", "fault", "rows", "first_row", "example"]
+BLOCK = 100_000  # rows that pandera sees at once: it copies them
 
 
 class Reason(StrEnum):
@@ -71,9 +74,10 @@ def describe(reason: Reason, column: Column | None = None) -> str:
 
 
 def schema(contract: Contract, arriving: bool = False) -> pa.DataFrameSchema:
-    """The pandera schema of a table of labelled rows, as kept in data/raw or as it arrives.
+    """The pandera schema of labelled rows, as kept in data/raw or as they arrive.
 
-    Each check of a value is named after the reason that its failure is.
+    Each check of a value is named after the reason that its failure is. What only a whole table
+    can break, its key and its shares of missing values, is not in it.
     """
     import pandera.pandas as pa
 
@@ -90,9 +94,7 @@ def schema(contract: Contract, arriving: bool = False) -> pa.DataFrameSchema:
         "multiclass": pa.Column("str", classes, coerce=True),
         "regression": pa.Column(float, coerce=True),
     }[contract.target.type]
-    return pa.DataFrameSchema(
-        columns, strict=True, unique=list(contract.key), unique_column_names=True
-    )
+    return pa.DataFrameSchema(columns, strict=True, unique_column_names=True)
 
 
 def _column(column: Column) -> pa.Column:
@@ -106,15 +108,6 @@ def _column(column: Column) -> pa.Column:
         checks.append(pa.Check.le(column.max, name=Reason.ABOVE_RANGE))
     if column.values is not None:
         checks.append(pa.Check.isin(column.values, name=Reason.UNKNOWN_VALUE))
-    if column.max_missing < 1:
-        most = column.max_missing
-        checks.append(
-            pa.Check(
-                lambda values: bool(values.isna().mean() <= most),
-                ignore_na=False,
-                name=Reason.TOO_MANY_MISSING,
-            )
-        )
     kind = "datetime64[ms]" if column.type == "datetime" else kinds[column.type]
     if column.type == "integer" and column.nullable:
         kind = "Int64"
@@ -138,13 +131,8 @@ def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -
     many), first_row (position from 0), example. It is empty for good data.
     """
     import pandas as pd
-    import pandera.pandas as pa
 
-    cases: list[_Case] = []
-    try:
-        schema(contract, arriving).validate(rows.reset_index(drop=True), lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        cases = [case for error in errors.schema_errors for case in _cases(error, contract)]
+    cases = [*_in_blocks(contract, rows, arriving), *_in_all(contract, rows)]
     # A check of a range stumbles over text; that the text is there is a fault of its own.
     mistyped = {case.column for case in cases if case.reason is Reason.WRONG_TYPE}
     grouped: dict[tuple[str, Reason], list[_Case]] = {}
@@ -160,6 +148,47 @@ def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -
         words = describe(reason, about)
         found.append((name, reason, words, max(len(places), 1), first, example))
     return pd.DataFrame(found, columns=TABLE)
+
+
+def _in_blocks(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterator[_Case]:
+    """What a row breaks, or a column by its name or type."""
+    import pandera.pandas as pa
+
+    wanted = schema(contract, arriving)
+    for at in range(0, len(rows), BLOCK) or [0]:
+        try:
+            wanted.validate(rows[at : at + BLOCK].reset_index(drop=True), lazy=True)
+        except pa.errors.SchemaErrors as errors:
+            for case in (c for error in errors.schema_errors for c in _cases(error, contract)):
+                yield case if case.row is None else replace(case, row=at + case.row)
+
+
+def _in_all(contract: Contract, rows: pd.DataFrame) -> Iterator[_Case]:
+    """What only the table as a whole breaks."""
+    if not rows.columns.is_unique:
+        return  # that is told, and nobody knows which column is meant
+    for name, column in contract.columns.items():
+        if name in rows and float(rows[name].isna().mean()) > column.max_missing:
+            yield _Case(name, Reason.TOO_MANY_MISSING, None, "")
+    if set(contract.key) <= set(rows.columns):
+        for row in _repeated(rows, list(contract.key)):
+            example = rows[contract.key[0]].iloc[row]
+            yield _Case(", ".join(contract.key), Reason.REPEATED_KEY, int(row), example)
+
+
+def _repeated(rows: pd.DataFrame, key: list[str]) -> NDArray[np.intp]:
+    """The positions of rows whose key stands more than once, by hashes first: they take less."""
+    import numpy as np
+    import pandas as pd
+
+    hashes = np.empty(len(rows), dtype=np.uint64)
+    for at in range(0, len(rows), BLOCK):
+        block = rows[at : at + BLOCK][key]
+        hashes[at : at + BLOCK] = pd.util.hash_pandas_object(block, index=False)
+    ranked = np.sort(hashes)
+    suspects = np.flatnonzero(np.isin(hashes, ranked[1:][ranked[1:] == ranked[:-1]]))
+    twice = rows.iloc[suspects].duplicated(key, keep=False)
+    return suspects[twice.to_numpy(dtype=bool)]
 
 
 def _cases(error: Any, contract: Contract) -> Iterator[_Case]:
@@ -179,9 +208,7 @@ def _cases(error: Any, contract: Contract) -> Iterator[_Case]:
         for name in table:
             yield _Case(str(name), Reason.REPEATED_COLUMN, None, "")
         return
-    if error.reason_code is Code.DUPLICATES:
-        name, reason = ", ".join(contract.key), Reason.REPEATED_KEY
-    elif error.reason_code is Code.SERIES_CONTAINS_NULLS:
+    if error.reason_code is Code.SERIES_CONTAINS_NULLS:
         name, reason = str(error.schema.name), Reason.MISSING_VALUE
     elif error.reason_code in (Code.DATATYPE_COERCION, Code.WRONG_DATATYPE):
         name, reason = str(error.schema.name), Reason.WRONG_TYPE

@@ -94,7 +94,7 @@ def unsteady(
     batches; FEW of them alone; and STEADY of them with input that the contract allows and training
     may not have had.
     """
-    order = np.random.default_rng(seed).permutation(len(rows))[:MOST]
+    order = np.random.default_rng(seed).permutation(len(rows))[:MOST].copy()
     few, of_few = rows[contract.features].iloc[order[:STEADY]], given[order[:STEADY]]
     if not all(_same(model, rows.iloc[at], contract, given[at]) for at in _batches(order)):
         yield from _differences(model, few, contract)

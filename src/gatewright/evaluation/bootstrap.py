@@ -202,12 +202,14 @@ class _Sample:
         return [_Model(self.y, said, metrics) for said in self.answers.values()]
 
     def points(self, metrics: Sequence[Metric]) -> Floats:
-        """Values of shape (metrics, models). One model after the other, to hold one at a time."""
-        columns = [
-            _Worker(len(self.y), [_Model(self.y, said, metrics)], None).evaluate(metrics, slow=True)
-            for said in self.answers.values()
-        ]
-        return np.concatenate(columns, axis=1)
+        """Values of shape (metrics, models). One after the other, to hold what one needs."""
+
+        def value(metric: Metric, said: Answers) -> float:
+            model = _Model(self.y, said, [metric])
+            return float(_Worker(len(self.y), [model], None).evaluate([metric], slow=True)[0, 0])
+
+        models = self.answers.values()
+        return np.array([[value(metric, said) for said in models] for metric in metrics])
 
     def subsets(self, seed: int) -> list[_Sample]:
         """Disjoint samples of LITTLE units each."""
@@ -342,13 +344,12 @@ def _placements(y: NDArray[np.bool_], scores: Floats) -> Floats:
     """
     order = np.argsort(scores, kind="stable")
     ranked, events = scores[order], y[order]
-    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-    sizes = np.diff(np.append(starts, len(y)))
-    up_to = np.append(0, np.cumsum(events))  # events among the first rows
-    ends = starts + sizes
-    others_up_to = np.arange(len(y) + 1) - up_to
-    below = np.repeat((others_up_to[starts] + others_up_to[ends]) / 2, sizes) / others_up_to[-1]
-    above = 1 - np.repeat((up_to[starts] + up_to[ends]) / 2, sizes) / up_to[-1]
+    edges = np.append(np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])), len(y))
+    del ranked  # of millions of rows it counts
+    up_to = np.append(0, np.cumsum(events))[edges]  # events among the first rows
+    others_up_to, sizes = edges - up_to, np.diff(edges)
+    below = (others_up_to[:-1] + others_up_to[1:]) / 2 / others_up_to[-1]
+    above = 1 - (up_to[:-1] + up_to[1:]) / 2 / up_to[-1]
     placed = np.empty(len(y))
-    placed[order] = np.where(events, below, above)
+    placed[order] = np.where(events, np.repeat(below, sizes), np.repeat(above, sizes))
     return placed

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -42,28 +43,56 @@ class Own(Strict):
 class Ranking:
     """Rows from the highest score down, sorted once; metrics of it take a weight a row.
 
-    order, labels, off: shape (n,), the positions of the rows, which are positive, and by how much
-    that, 1 or 0, is more than the score.
+    order, labels: shape (n,), the positions of the rows, and which are positive.
     bins: where BINS bins of about as many rows start; they part no score.
-    last: for each row the last that has its score, None if no two share one.
-    positives, negatives: the positions of each. above, beside: for each negative, how many
-    positives have a higher score, and how many one at least as high.
+    starts: where each score starts, None if no two rows share one.
     """
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         n = len(scores)
-        self.order = np.argsort(-scores, kind="stable")
-        ranked, labels = scores[self.order], positive[self.order]
-        self.labels, self.off = labels, labels - ranked
-        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # of each score
-        ends = np.append(starts[1:], n)
+        self.order, self._scores = np.argsort(-scores, kind="stable"), scores
+        ranked, self.labels = scores[self.order], positive[self.order]
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
         at = np.searchsorted(starts, np.arange(BINS) * n / BINS, side="right") - 1
         self.bins = np.unique(starts[at])
-        self.last = np.repeat(ends - 1, ends - starts) if len(starts) < n else None
-        self.positives, self.negatives = self.order[labels], self.order[~labels]
-        down_to = np.append(0, np.cumsum(labels))
-        self.above = np.repeat(down_to[starts], ends - starts)[~labels]
-        self.beside = np.repeat(down_to[ends], ends - starts)[~labels]
+        self.starts = starts if len(starts) < n else None
+
+    @cached_property
+    def off(self) -> Floats:
+        """By how much each label, 1 or 0, is more than the score; shape (n,)."""
+        return np.subtract(self.labels, self._scores[self.order])
+
+    @cached_property
+    def last(self) -> NDArray[np.intp] | None:
+        """For each row the last that has its score, shape (n,)."""
+        if self.starts is None:
+            return None
+        ends = np.append(self.starts[1:], len(self.order))
+        return np.repeat(ends - 1, np.diff(np.append(self.starts, len(self.order))))
+
+    @cached_property
+    def positives(self) -> NDArray[np.intp]:
+        """Their positions."""
+        return self.order[self.labels]
+
+    @cached_property
+    def negatives(self) -> NDArray[np.intp]:
+        """Their positions."""
+        return self.order[~self.labels]
+
+    @cached_property
+    def above(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each negative, how many positives have a higher score, and how many as high a one.
+
+        The second count includes the first.
+        """
+        if self.starts is None:
+            higher = np.cumsum(self.labels)[~self.labels]
+            return higher, higher
+        edges = np.append(self.starts, len(self.order))
+        positives = np.append(0, np.cumsum(self.labels))[edges]
+        negatives = np.diff(edges) - np.diff(positives)
+        return np.repeat(positives[:-1], negatives), np.repeat(positives[1:], negatives)
 
 
 # Two arrays of shape (n + 1,) to fill: fresh ones cost more than the arithmetic.
@@ -97,7 +126,8 @@ def _log_loss(y: Truth, answers: Answers) -> Floats:
     tiny = np.finfo(np.float64).eps
     if answers.scores.ndim == 1:
         p = np.clip(answers.scores, tiny, 1 - tiny)
-        return np.asarray(-np.log(np.where(y, p, 1 - p)))
+        np.subtract(1, p, out=p, where=~y)
+        return np.negative(np.log(p, out=p), out=p)
     p = answers.scores / answers.scores.sum(axis=1, keepdims=True)
     return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y], tiny, 1)))
 
@@ -121,9 +151,10 @@ def _roc_auc(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
     np.cumsum(np.take(weights, ranking.positives, mode="clip"), out=above[1:])
     np.take(weights, ranking.negatives, out=below, mode="clip")
     pairs = float(above[-1] * below.sum())
-    area = np.dot(below, above[ranking.above])
-    if ranking.last is not None:
-        area = (area + np.dot(below, above[ranking.beside])) / 2
+    higher, as_high = ranking.above
+    area = np.dot(below, above[higher])
+    if higher is not as_high:
+        area = (area + np.dot(below, above[as_high])) / 2
     return float(area / pairs) if pairs else float("nan")
 
 

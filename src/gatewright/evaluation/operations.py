@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,8 @@ def footprints(
     def load(at: int) -> None:
         loaded[at] = load_model(models[at][0])
 
-    with threadpool_limits(1):  # threads that wait for each other take CPU time too
+    # Threads that wait for each other take CPU time too.
+    with threadpool_limits(1), _without_collector():
         loading = _least([partial(load, at) for at in range(len(models))], 1, clock)
         seconds: list[dict[int, float]] = [{} for _ in models]
         jobs: list[Callable[[], object]] = []
@@ -80,7 +82,6 @@ def _least(
 ) -> list[float]:
     """The least seconds of each job. The last begins, and each turn goes the other way."""
     taken: list[list[float]] = [[] for _ in jobs]
-    gc.collect()
     for turn in range(turns):
         for at in range(len(jobs)) if turn % 2 else reversed(range(len(jobs))):
             start = clock()
@@ -90,13 +91,24 @@ def _least(
 
 
 def _peak(job: Callable[[], object]) -> int:
-    gc.collect()
     tracemalloc.start()
     try:
         job()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """No turn pays for what another one left behind."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @dataclass(frozen=True)

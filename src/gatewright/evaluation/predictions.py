@@ -105,11 +105,11 @@ def _raw(
     known = np.asarray(model.classes_)
     if set(known.tolist()) != set(wanted):
         raise Refused(f"The {name} knows the classes {known.tolist()}, not those of contract.yaml.")
-    codes = np.array([wanted.index(value) for value in known.tolist()])
+    codes = np.array([wanted.index(value) for value in known.tolist()], _code_type(contract))
     scores = scores[:, np.argsort(codes)]
     event = np.ascontiguousarray(scores[:, 1] if len(wanted) == 2 else scores)
     if event.ndim == 1 and (threshold := _threshold(model)) is not None:
-        return event, (event >= threshold).astype(np.int64)  # without asking it again
+        return event, (event >= threshold).astype(codes.dtype)  # without asking it again
     said = np.asarray(model.predict(inputs)).astype(known.dtype)
     return event, codes[np.searchsorted(known, said)]  # classes_ is sorted
 
@@ -150,7 +150,12 @@ def told_answers(
 def _codes(said: Floats, contract: Contract, name: str) -> NDArray[Any]:
     if not np.isin(said, range(len(contract.classes))).all():
         raise Refused(f"The {name} recommends what is no class of the contract, so it is not told.")
-    return said.astype(np.int64)
+    return said.astype(_code_type(contract))
+
+
+def _code_type(contract: Contract) -> np.dtype[Any]:
+    """The smallest type of integers that holds the codes of all classes."""
+    return np.min_scalar_type(len(contract.classes))
 
 
 def _columns(name: str, contract: Contract) -> list[str]:

@@ -18,6 +18,7 @@ from gatewright.evaluation.predictions import Answers, Floats, Truth
 
 RESAMPLES = 200  # for a standard error, by Efron and Tibshirani's rule (1993, chapter 6)
 SMALLEST = 100  # rows of each class, or of all for a number, that a figure needs
+MOST = 200_000  # rows in which weak parts are looked for
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,16 @@ def find_weak(
     """Parts in which the candidate's loss is highest, by a shallow tree over the features.
 
     What the tree found on one half of the rows is measured on the other, so that the figures are
-    not those of its own best guess.
+    not those of its own best guess. Of more than MOST rows, as many are drawn without replacement.
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    half = np.random.default_rng(seed).random(len(rows)) < 0.5
+    draw = np.random.default_rng(seed)
+    some = np.arange(len(rows))
+    if len(rows) > MOST:
+        some = np.sort(draw.choice(len(rows), MOST, replace=False, shuffle=False))
+        rows, loss = rows.iloc[some], loss[some]
+    half = draw.random(len(rows)) < 0.5
     if min(half.sum(), (~half).sum()) < 2 * least:
         return []
     inputs, words = _encoded(rows, loss, half, contract)
@@ -170,7 +176,7 @@ def find_weak(
         inside = loss[index]
         estimate = normal(float(inside.mean()), mean_error(inside))
         if estimate.low > overall:
-            found.append(Weak(text, len(index), estimate, overall, index))
+            found.append(Weak(text, len(index), estimate, overall, some[index]))
     return sorted(found, key=lambda weak: -weak.loss.value)[:most]
 
 
@@ -185,13 +191,15 @@ def _encoded(
     words: list[Words] = []
     for at, name in enumerate(contract.features):
         if contract.columns[name].type == "string":
-            means = pd.Series(loss[half]).groupby(rows[name][half].to_numpy()).mean().sort_values()
-            column = rows[name].map(dict(zip(means.index, range(len(means)), strict=True)))
+            known = rows[name][half]
+            means = pd.Series(loss[half], known.index).groupby(known).mean().sort_values()
+            codes = pd.Categorical(rows[name], categories=means.index).codes
+            table[:, at] = np.where(codes < 0, np.nan, codes)  # missing, or not in the first half
             words.append((name, [str(value) for value in means.index]))
         else:
-            column = pd.to_numeric(rows[name])
+            numbers = pd.to_numeric(rows[name])
+            table[:, at] = numbers.to_numpy(dtype=np.float32, na_value=np.nan)
             words.append((name, None))
-        table[:, at] = column.to_numpy(dtype=np.float32, na_value=np.nan)
     return table, words
 
 

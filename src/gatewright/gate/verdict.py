@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from gatewright.adapters.memory import give_back
 from gatewright.errors import Refused
 from gatewright.gate import own_checks
 from gatewright.gate.checks import CHECKS
@@ -250,6 +251,8 @@ class _Question:
                 "whoever maintains gatewright"
             )
             findings = (Finding("refuse", words, cause="internal error"),)
+        finally:
+            give_back()
         return Answer(self.id, self.words, findings)
 
 

@@ -95,16 +95,17 @@ class SlicesCheck(Check):
                 truth[index], contract, settings.min_each_class
             )
 
-        places: list[tuple[str, str, NDArray[np.int64]]] = []
+        found: list[Slice] = []
         small = []
         for column in columns:
-            there = dict(parts(rows[column]))
-            yield from _missing(column, there, train, settings)
-            for value, index in there.items():
-                if big(index):
-                    places.append((column, value, index))
-                else:
+            there = set()
+            for value, index in parts(rows[column]):
+                there.add(value)
+                if not big(index):
                     small.append(f"{value} ({len(index):,})")
+                elif judged:
+                    found.append(part(index, truth, some, judged, groups, (column, value)))
+            yield from _missing(column, there, train, settings)
         loss = _loss(contract, metrics, truth, answers)
         for weak in find_weak(rows, loss, contract, settings.min_rows, seed=sampling.seed):
             message = (
@@ -113,13 +114,13 @@ class SlicesCheck(Check):
             )
             yield Finding("pass", message, "weak part", weak.loss)
             if settings.found == "judge" and big(weak.index):
-                places.append(("found", weak.where, weak.index))
-        found = [part(i, truth, some, judged, groups, (c, v)) for c, v, i in places if judged]
+                about = ("found", weak.where)
+                found.append(part(weak.index, truth, some, judged, groups, about))
         yield from _judged(found, settings, measured, 1 - sampling.confidence, small)
 
 
 def _missing(
-    column: str, there: Mapping[str, Any], train: pd.DataFrame, settings: SlicesCheck.Settings
+    column: str, there: set[str], train: pd.DataFrame, settings: SlicesCheck.Settings
 ) -> Iterator[Finding]:
     """Values that the model is trained for and that no test row has."""
     counts = train[column].value_counts() if column in train else pd.Series(dtype=int)
