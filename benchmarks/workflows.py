@@ -71,7 +71,7 @@ def words_only(project: Project) -> None:
 
 
 def parameter(project: Project) -> None:
-    project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
+    project.edit("params.yaml", "max_iter: 100", "max_iter: 110")
     project.mlops("run")
 
 

@@ -31,7 +31,7 @@ def test_the_first_model_is_let_in(flights: Project) -> None:
 
 def test_two_clean_clones_give_the_same_bytes(flights: Project) -> None:
     """With other numbers of threads, too; fewer trees take less time."""
-    flights.edit("params.yaml", "max_iter: 200", "max_iter: 20")
+    flights.edit("params.yaml", "max_iter: 100", "max_iter: 20")
     flights.mlops("run")
     flights.commit("Fewer trees")
     clone = flights.clone("colleague")

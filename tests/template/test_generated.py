@@ -68,7 +68,7 @@ def test_other_answers_give_a_project_that_works(
         license="Proprietary",
     )
     project = Project(root, root / ".venv")
-    project.edit("params.yaml", "max_iter: 200", "max_iter: 60")  # it takes less time
+    project.edit("params.yaml", "max_iter: 100", "max_iter: 30")  # it takes less time
     project.mlops("run")
     verdict = project.ask("gate")
     assert verdict["decision"] == "yes"

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from parcels import CONTRACT, Project, make_rows
 
+from gatewright.contract import validation
 from gatewright.contract.compatibility import compare
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.contract.validation import Reason, describe, violations
@@ -61,6 +62,21 @@ def test_each_fault_is_named_with_its_place(
     hit = found[(found["column"] == column) & found["fault"].str.contains(fault)]
     assert not hit.empty, found.to_string()
     assert hit["rows"].iloc[0] == count
+
+
+@pytest.mark.parametrize("block", [3, 499, 500])
+def test_in_blocks_the_same_faults_are_found(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several kinds at once, in several rows, with a key that stands in two blocks."""
+    rows = spoilt(height=-99.0, weight=np.nan)
+    rows.loc[400:, "shop"] = "east"
+    rows = pd.concat([rows, make_rows(1)], ignore_index=True).assign(x=1)
+    whole = violations(contract, rows)
+    assert {"height", "shop", "number", "x"} <= set(whole["column"])
+    monkeypatch.setattr(validation, "BLOCK", block)
+    pd.testing.assert_frame_equal(
+        violations(contract, rows).sort_values(["column", "reason"], ignore_index=True),
+        whole.sort_values(["column", "reason"], ignore_index=True),
+    )
 
 
 def test_each_fault_has_a_reason_for_machines() -> None:

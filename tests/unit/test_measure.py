@@ -321,8 +321,9 @@ def test_many_rows_get_the_interval_that_all_of_them_would_give(
     y, good, worse = draw(20_000)
     said, groups = {"a": good, "b": worse}, np.arange(20_000) // size if size > 1 else None
     whole = measure(y, said, ALL, groups=groups, resamples=1000)
-    monkeypatch.setattr(bootstrap, "LITTLE", 2000 // size)
+    monkeypatch.setattr(bootstrap, "LITTLE", 2000)
     monkeypatch.setattr(bootstrap, "LARGE", 5000)
+    monkeypatch.setattr(bootstrap, "FEW", 0)
     little = measure(y, said, ALL, groups=groups, resamples=1000)
     np.testing.assert_allclose(little.points, whole.points, rtol=1e-12)
     assert not np.array_equal(little.draws, whole.draws)
@@ -332,6 +333,63 @@ def test_many_rows_get_the_interval_that_all_of_them_would_give(
         assert (b.low, b.high) == pytest.approx((a.low, a.high), abs=0.15 * (a.high - a.low))
         error = whole.error(name, "a", "b")
         assert little.error(name, "a", "b") == pytest.approx(error, rel=0.15)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_sums_over_few_groups_give_what_weighing_each_row_gives(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every metric, with scores that several rows share, and groups of one class only."""
+    contract = {"binary": BINARY, "multiclass": MULTI, "regression": NUMBER}[task]
+    metrics = list(metrics_of(contract).values())
+    random = np.random.default_rng(0)
+    groups = np.sort(random.integers(40, size=3000))
+    said: dict[str, Answers] = {}
+    y: NDArray[Any]
+    if task == "regression":
+        y = random.normal(size=3000)
+        for name in "ab":
+            numbers = y + random.normal(size=3000)
+            said[name] = Answers(numbers, numbers)
+    else:
+        size = len(contract.classes)
+        y = random.integers(size, size=3000)
+        y[groups == 7] = 0
+        for name in "ab":
+            scores = random.dirichlet(np.ones(size), 3000).round(2) + np.eye(size)[y] / 2
+            scores /= scores.sum(axis=1, keepdims=True)
+            event = scores[:, 1] if size == 2 else scores
+            said[name] = Answers(event, scores.argmax(axis=1))
+        y = y.astype(bool) if size == 2 else y
+    summed = measure_answers(y, said, metrics, groups=groups, resamples=50)
+    monkeypatch.setattr(bootstrap, "FEW", 0)
+    weighed = measure_answers(y, said, metrics, groups=groups, resamples=50)
+    assert summed.draws.std(axis=0).min() > 0
+    np.testing.assert_allclose(summed.draws, weighed.draws, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(summed.points, weighed.points)
+
+
+def test_a_subset_of_few_large_groups_has_enough_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 million rows of 5,000 days: a subset of 100,000 rows has 100 days, one of a million too."""
+    y, good, worse = draw(20_000)
+    monkeypatch.setattr(bootstrap, "LITTLE", 100)
+    monkeypatch.setattr(bootstrap, "LARGE", 5000)
+    groups = np.arange(20_000) // 20
+    seen: list[int] = []
+    block = bootstrap._little
+
+    def counted(subset: Any, *more: Any) -> Any:
+        seen.append(subset.units)
+        return block(subset, *more)
+
+    monkeypatch.setattr(bootstrap, "_little", counted)
+    little = measure(y, {"a": good, "b": worse}, ALL, groups=groups, resamples=500)
+    assert set(seen) == {100}
+    monkeypatch.setattr(bootstrap, "LARGE", 50_000)
+    whole = measure(y, {"a": good, "b": worse}, ALL, groups=groups, resamples=500)
+    for name in SHOWN:
+        error = whole.error(name, "a", "b")
+        assert little.error(name, "a", "b") == pytest.approx(error, rel=0.2)
 
 
 def test_of_many_rows_a_teams_own_metric_has_the_same_few_resamples(

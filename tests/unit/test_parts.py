@@ -12,10 +12,11 @@ from parcels import CONTRACT, make_rows
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import measure
+from gatewright.evaluation.groups import groups_of
 from gatewright.evaluation.intervals import mean_error
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import Answers
-from gatewright.evaluation.slices import find_weak, groups_of
+from gatewright.evaluation.slices import find_weak
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.checks.cost import CostCheck
 from gatewright.gate.checks.fairness import FairnessCheck
@@ -249,6 +250,31 @@ def test_rows_of_one_group_are_not_taken_for_independent() -> None:
     values = np.repeat(np.random.default_rng(0).normal(size=100), 10)
     groups = np.repeat(np.arange(100), 10)
     assert mean_error(values, groups) > 2.5 * mean_error(values)
+
+
+@pytest.mark.parametrize(("group", "count"), [("day", 60), ("week", 9), ("month", 3), ("shop", 2)])
+def test_rows_of_one_day_week_or_month_are_a_group(group: str, count: int) -> None:
+    rows = make_rows(1440).assign(sent=pd.date_range("2026-01-01", periods=1440, freq="h"))
+    contract = parse_contract(CONTRACT.replace("time: sent", f"time: sent\ngroup: {group}"))
+    codes = groups_of(rows, contract)
+    assert codes is not None
+    by = rows["shop"] if group == "shop" else rows["sent"].dt.to_period(group[0].upper())
+    pairs = pd.DataFrame({"code": codes, "value": by.astype(str)}).drop_duplicates()
+    assert len(pairs) == pairs["code"].nunique() == pairs["value"].nunique() == count
+
+
+def test_a_day_is_that_of_the_columns_own_clock() -> None:
+    contract = parse_contract(CONTRACT.replace("time: sent", "time: sent\ngroup: day"))
+    times = pd.to_datetime(["2026-01-01 00:30", "2026-01-01 23:30", "2026-01-02 00:30"])
+    rows = pd.DataFrame({"sent": times.tz_localize("Asia/Tokyo")})
+    assert np.asarray(groups_of(rows, contract)).tolist() == [0, 0, 1]
+    assert np.asarray(groups_of(rows.assign(sent=times), contract)).tolist() == [0, 0, 1]
+
+
+def test_a_period_without_a_time_column_is_refused() -> None:
+    text = CONTRACT.replace("time: sent", "group: day")
+    with pytest.raises(Refused, match=r"group: .*columns that it does not describe: day"):
+        parse_contract(text)
 
 
 def test_a_group_column_makes_slices_wider() -> None:

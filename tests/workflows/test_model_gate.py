@@ -112,7 +112,7 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(
     flights_github: GitHubActions,
 ) -> None:
     github = flights_github
-    github.project.edit("params.yaml", "max_iter: 200", "max_iter: 220")
+    github.project.edit("params.yaml", "max_iter: 100", "max_iter: 110")
     retrain(github.project)
     walk = github.pull_request()
     let_in(walk)

@@ -16,6 +16,7 @@ from gatewright.errors import Refused
 
 M = TypeVar("M", bound=BaseModel)
 Task = Literal["binary", "multiclass", "regression"]
+PERIODS = {"day": "D", "week": "W", "month": "M"}  # of the time column, as pandas names them
 
 
 class Strict(BaseModel):
@@ -103,8 +104,8 @@ class Decision(Strict):
 class Contract(Strict):
     """The schema of a request and of an answer, for one target.
 
-    `group` names a column whose rows belong together (one customer, one machine), so that
-    intervals resample groups and not rows.
+    `group` names a column whose rows belong together (one customer, one machine), or the day, week
+    or month of the time column, so that intervals resample groups and not rows.
     """
 
     name: str
@@ -122,7 +123,7 @@ class Contract(Strict):
     def _names_exist(self) -> Contract:
         named = {"key": self.key, "slices": self.slices}
         named |= {"time": (self.time,) if self.time else ()}
-        named |= {"group": (self.group,) if self.group else ()}
+        named |= {"group": (self.group,) if self.group and not self._groups_by_period else ()}
         for place, names in named.items():
             if unknown := sorted(set(names) - set(self.columns)):
                 words = f"names columns that it does not describe: {', '.join(unknown)}"
@@ -137,6 +138,10 @@ class Contract(Strict):
         if self.decision:
             self._decision_fits(self.decision)
         return self
+
+    @property
+    def _groups_by_period(self) -> bool:
+        return self.time is not None and self.group in PERIODS and self.group not in self.columns
 
     def _decision_fits(self, decision: Decision) -> None:
         if self.target.type == "regression":

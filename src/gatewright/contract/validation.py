@@ -188,7 +188,7 @@ def _repeated(rows: pd.DataFrame, key: list[str]) -> NDArray[np.intp]:
     ranked = np.sort(hashes)
     suspects = np.flatnonzero(np.isin(hashes, ranked[1:][ranked[1:] == ranked[:-1]]))
     twice = rows.iloc[suspects].duplicated(key, keep=False)
-    return suspects[twice.to_numpy(dtype=bool)]
+    return np.asarray(suspects[twice.to_numpy(dtype=bool)])
 
 
 def _cases(error: Any, contract: Contract) -> Iterator[_Case]:

@@ -5,16 +5,19 @@ groups of rows that belong together, are drawn with replacement, every model is 
 same draw, and the percentiles of the values, or of the differences between two models, bound the
 interval. Pairing removes the variance that the models share.
 
-From LARGE rows (or groups) on, by the bag of little bootstraps (Kleiner, Talwalkar, Sarkar and
-Jordan 2014, "A Scalable Bootstrap for Massive Data", JRSS B 76): disjoint subsets of LITTLE of the
-n rows are drawn, and from each of them, again and again, n rows with replacement. What a resample
-differs by from its subset is what a resample of all rows would differ by from all rows.
+From LARGE rows on, by the bag of little bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014, "A
+Scalable Bootstrap for Massive Data", JRSS B 76): disjoint subsets of about LITTLE of the n rows are
+drawn, and from each of them, again and again, n rows with replacement. What a resample differs by
+from its subset is what a resample of all rows would differ by from all rows. Groups are drawn
+whole, and a subset has LEAST of them or more.
+
+Where groups are few, sums over each of them are made once, and a resample weighs these.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -30,9 +33,11 @@ from gatewright.evaluation.predictions import Answers, Floats, Truth
 _BLOCK = 50  # resamples that share one generator, so results do not depend on the thread count
 SLOW = 200  # resamples of a metric that is a function of the team's
 POWER = 0.8
-LITTLE = 100_000  # rows (or groups) of a subset
+LITTLE = 100_000  # rows of a subset
 LARGE = 3 * LITTLE
 SUBSETS = 10  # at most
+LEAST = 100  # groups of a subset
+FEW = 1000  # groups, at most, that are summed over
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,28 @@ class _Model:
         size = answers.scores.shape[-1] if answers.scores.ndim == 2 else 2
         self.size = size * size
 
+    def of_groups(
+        self, at: int, metric: Metric, groups: NDArray[np.int64], times: Floats
+    ) -> Floats | None:
+        """Values of shape (draws,), where group g of the rows counts times[draw, g] times.
+
+        By sums over each group; None for a metric that has no such form.
+        """
+        count, losses, cells = times.shape[1], self.losses[at], self.cells[at]
+        if losses is not None:
+            sums = np.array([np.bincount(groups, loss, count) for loss in losses])
+            means = times @ sums.T / (times @ np.bincount(groups, minlength=count))[:, None]
+            return np.array([metric.combine(of_draw) for of_draw in means])
+        if cells is not None:
+            by_group = np.bincount(cells * count + groups, minlength=self.size * count)
+            weighed = times @ by_group.reshape(self.size, count).T
+            return np.array([metric.combine(of_draw) for of_draw in weighed])
+        if metric.of_groups:
+            rankings = self.rankings[metric.view]
+            each = [metric.of_groups(ranking, groups, times) for ranking in rankings]
+            return np.asarray(np.mean(each, axis=0))
+        return None
+
 
 class _Worker:
     """One thread's buffers: with 57 thousand rows, fresh ones would take three times as long."""
@@ -148,27 +175,34 @@ class _Worker:
         self.units = _units(n, groups)
         self.uniform = np.empty(self.units if drawn is None else 0)
 
-    def draw(self, generator: np.random.Generator) -> None:
-        """Weigh each row by how often it is drawn when `drawn` rows, or groups, are drawn anew.
+    def draw(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """How often each row, or group, is drawn when `drawn` are drawn anew; shape (units,).
 
         Without `drawn`, as many as there are.
         """
         if self.drawn is not None:
-            times = generator.multinomial(self.drawn, np.full(self.units, 1 / self.units))
-        else:
-            uniform = generator.random(out=self.uniform)  # faster than integers
-            drawn = np.multiply(uniform, self.units, out=uniform).astype(np.intp)
-            times = np.bincount(drawn, minlength=self.units)
-        if self.groups is not None:
-            times = times[self.groups]
-        np.copyto(self.weights, times)
+            return generator.multinomial(self.drawn, np.full(self.units, 1 / self.units))
+        uniform = generator.random(out=self.uniform)  # faster than integers
+        drawn = np.multiply(uniform, self.units, out=uniform).astype(np.intp)
+        return np.bincount(drawn, minlength=self.units)
 
-    def evaluate(self, metrics: Sequence[Metric], slow: bool) -> Floats:
-        """Values of shape (metrics, models) under the current weights."""
+    def weigh(self, times: NDArray[np.int64]) -> None:
+        """Weigh each row by how often it, or its group, was drawn."""
+        np.copyto(self.weights, times if self.groups is None else times[self.groups])
+
+    def evaluate(
+        self, metrics: Sequence[Metric], slow: bool, only: Container[int] | None = None
+    ) -> Floats:
+        """Values of shape (metrics, models) under the current weights; NaN for what is left out.
+
+        slow: whether functions are asked too. only: the positions of the metrics that are.
+        """
         out = np.full((len(metrics), len(self.models)), np.nan)
         total = self.weights.sum() if any(metric.losses for metric in metrics) else 0.0
         for column, model in enumerate(self.models):
             for row, metric in enumerate(metrics):
+                if only is not None and row not in only:
+                    continue
                 losses, cells = model.losses[row], model.cells[row]
                 if metric.ranked:
                     rankings = model.rankings[metric.view]
@@ -198,6 +232,19 @@ class _Sample:
     def units(self) -> int:
         return _units(len(self.y), self.groups)
 
+    @property
+    def little(self) -> int:
+        """How many units a subset has: about LITTLE rows, and LEAST groups."""
+        return max(LITTLE * self.units // len(self.y), min(LEAST, self.units))
+
+    @property
+    def has_few_groups(self) -> bool:
+        return self.groups is not None and self.units <= FEW
+
+    @property
+    def is_large(self) -> bool:
+        return len(self.y) >= LARGE and self.units >= 3 * self.little
+
     def models(self, metrics: Sequence[Metric]) -> list[_Model]:
         return [_Model(self.y, said, metrics) for said in self.answers.values()]
 
@@ -212,10 +259,10 @@ class _Sample:
         return np.array([[value(metric, said) for said in models] for metric in metrics])
 
     def subsets(self, seed: int) -> list[_Sample]:
-        """Disjoint samples of LITTLE units each."""
-        count = min(SUBSETS, self.units // LITTLE)
+        """Disjoint samples of `little` units each."""
+        count = min(SUBSETS, self.units // self.little)
         order = np.random.Generator(np.random.SFC64([seed, SUBSETS])).permutation(self.units)
-        return [self._of(np.sort(units)) for units in np.split(order[: count * LITTLE], count)]
+        return [self._of(np.sort(units)) for units in np.split(order[: count * self.little], count)]
 
     def _of(self, units: NDArray[np.int64]) -> _Sample:
         rows, groups = units, None
@@ -256,31 +303,21 @@ def measure(
     n x resamples is held. Time is linear in n, times resamples only below LARGE.
     """
     whole = _Sample(y, answers, groups)
-    starts = range(0, resamples, _BLOCK)
+    # What sums over groups cost is paid once a block.
+    size = resamples if whole.has_few_groups and not whole.is_large else _BLOCK
+    blocks = [range(at, min(at + size, resamples)) for at in range(0, resamples, size)]
     # Threads of BLAS would change the last bits, and wait for the threads above them.
     threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        if whole.units < LARGE:
+        if not whole.is_large:
             models = whole.models(metrics)
             points = _Worker(len(y), models, groups).evaluate(metrics, slow=True)
-            drawn = [
-                pool.submit(_block, whole, models, metrics, start, resamples, seed)
-                for start in starts
-            ]
+            drawn = [pool.submit(_block, whole, models, metrics, of, seed) for of in blocks]
         else:
             points, subsets = whole.points(metrics), whole.subsets(seed)
             drawn = [
-                pool.submit(
-                    _little,
-                    subsets[at % len(subsets)],
-                    whole,
-                    points,
-                    metrics,
-                    start,
-                    resamples,
-                    seed,
-                )
-                for at, start in enumerate(starts)
+                pool.submit(_little, subsets[at % len(subsets)], whole, points, metrics, of, seed)
+                for at, of in enumerate(blocks)
             ]
         draws = np.concatenate([block.result() for block in drawn])
     return Measured(tuple(metrics), tuple(answers), points, draws, confidence)
@@ -291,34 +328,59 @@ def _little(
     whole: _Sample,
     points: Floats,
     metrics: Sequence[Metric],
-    start: int,
-    resamples: int,
+    numbers: range,
     seed: int,
 ) -> Floats:
     """A block of draws from a subset, of as many rows as the whole has, moved to its points."""
     models = subset.models(metrics)
     worker = _Worker(len(subset.y), models, subset.groups)
-    own = worker.evaluate(metrics, slow=start < SLOW)
-    return points + _block(subset, models, metrics, start, resamples, seed, whole.units) - own
+    own = worker.evaluate(metrics, slow=numbers.start < SLOW)
+    return points + _block(subset, models, metrics, numbers, seed, whole.units) - own
 
 
 def _block(
     sample: _Sample,
     models: Sequence[_Model],
     metrics: Sequence[Metric],
-    start: int,
-    resamples: int,
+    numbers: range,
     seed: int,
     drawn: int | None = None,
 ) -> Floats:
-    """Values of shape (at most _BLOCK, metrics, models) on resamples; it has its own generator."""
-    generator = np.random.Generator(np.random.SFC64([seed, start // _BLOCK]))
+    """Values of shape (numbers, metrics, models) on resamples; it has its own generator."""
+    generator = np.random.Generator(np.random.SFC64([seed, numbers.start // _BLOCK]))
     worker = _Worker(len(sample.y), models, sample.groups, drawn)
+    if sample.has_few_groups:
+        draws = np.array([worker.draw(generator) for _ in numbers])
+        return _summed(sample, worker, metrics, numbers, draws)
     values = []
-    for number in range(start, min(start + _BLOCK, resamples)):
-        worker.draw(generator)
+    for number in numbers:
+        worker.weigh(worker.draw(generator))
         values.append(worker.evaluate(metrics, slow=number < SLOW))
     return np.array(values)
+
+
+def _summed(
+    sample: _Sample,
+    worker: _Worker,
+    metrics: Sequence[Metric],
+    numbers: range,
+    draws: NDArray[np.int64],
+) -> Floats:
+    """The values of all draws at once by sums over groups; of one after the other for the rest."""
+    groups, times = np.asarray(sample.groups), draws.astype(float)
+    out = np.full((len(numbers), len(metrics), len(worker.models)), np.nan)
+    rest = []
+    for row, metric in enumerate(metrics):
+        for column, model in enumerate(worker.models):
+            values = model.of_groups(row, metric, groups, times)
+            if values is None:
+                rest.append(row)
+                break
+            out[:, row, column] = values
+    for at, number in enumerate(numbers) if rest else ():
+        worker.weigh(draws[at])
+        out[at, rest] = worker.evaluate(metrics, number < SLOW, only=rest)[rest]
+    return out
 
 
 def delong(y: NDArray[np.bool_], scores: Mapping[str, Floats]) -> tuple[Floats, Floats]:

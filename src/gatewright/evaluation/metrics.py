@@ -87,7 +87,7 @@ class Ranking:
         The second count includes the first.
         """
         if self.starts is None:
-            higher = np.cumsum(self.labels)[~self.labels]
+            higher = np.asarray(np.cumsum(self.labels)[~self.labels], dtype=np.intp)
             return higher, higher
         edges = np.append(self.starts, len(self.order))
         positives = np.append(0, np.cumsum(self.labels))[edges]
@@ -97,6 +97,7 @@ class Ranking:
 
 # Two arrays of shape (n + 1,) to fill: fresh ones cost more than the arithmetic.
 Scratch = tuple[Floats, Floats]
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Metric:
     cells: a code a row; the value is `combine` of the weighted number of rows of each code.
     ranked: a function of the ranking, averaged over the rankings of its `view`.
     function: any function of truth, answers and weights; slow, so on few resamples.
+    of_groups: the ranked one for many draws of groups of rows at once.
     biased: its value on a sample lies above the truth, and is corrected by the bootstrap.
     """
 
@@ -117,6 +119,7 @@ class Metric:
     cells: Callable[[Truth, Answers], NDArray[np.int64]] | None = None
     combine: Callable[[Floats], float] = lambda means: float(means[0])
     ranked: Callable[[Ranking, Floats, Scratch], float] | None = None
+    of_groups: Callable[[Ranking, Codes, Floats], Floats] | None = None
     view: View = "event"
     function: Callable[[Truth, Answers, Floats], float] | None = None
     biased: bool = False
@@ -156,6 +159,36 @@ def _roc_auc(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
     if higher is not as_high:
         area = (area + np.dot(below, above[as_high])) / 2
     return float(area / pairs) if pairs else float("nan")
+
+
+def _roc_auc_of_groups(ranking: Ranking, groups: Codes, times: Floats) -> Floats:
+    """`_roc_auc`, shape (draws,), where group g of the rows counts times[draw, g] times.
+
+    A sum over pairs of groups: a quadratic form of how often each is drawn. groups: shape (n,).
+    """
+    size = times.shape[1]
+    of_rank = groups[ranking.order]
+    of_positives, of_negatives = of_rank[ranking.labels], of_rank[~ranking.labels]
+    pairs = np.zeros((size, size))
+    for group in np.unique(of_positives):
+        down_to = np.append(0, np.cumsum(of_positives == group))
+        higher, as_high = ranking.above
+        won = down_to[higher] if higher is as_high else (down_to[higher] + down_to[as_high]) / 2
+        pairs[group] = np.bincount(of_negatives, weights=won, minlength=size)
+    sides = [times @ np.bincount(codes, minlength=size) for codes in (of_positives, of_negatives)]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a draw may have one class only
+        return np.asarray(((times @ pairs) * times).sum(axis=1) / (sides[0] * sides[1]))
+
+
+def _calibration_error_of_groups(ranking: Ranking, groups: Codes, times: Floats) -> Floats:
+    """`_calibration_error`, shape (draws,), where group g counts times[draw, g] times."""
+    size, bins = times.shape[1], len(ranking.bins)
+    of_bin = np.repeat(np.arange(bins), np.diff(np.append(ranking.bins, len(ranking.order))))
+    cells = of_bin * size + groups[ranking.order]
+    off = np.bincount(cells, weights=ranking.off, minlength=bins * size).reshape(bins, size)
+    return np.asarray(
+        np.abs(times @ off.T).sum(axis=1) / (times @ np.bincount(groups, minlength=size))
+    )
 
 
 def _average_precision(ranking: Ranking, weights: Floats, scratch: Scratch) -> float:
@@ -257,6 +290,7 @@ def _classes(contract: Contract) -> list[Metric]:
             "expected calibration error",
             False,
             ranked=_calibration_error,
+            of_groups=_calibration_error_of_groups,
             view="event" if size == 2 else "top",
             biased=True,
         ),
@@ -272,13 +306,19 @@ def _classes(contract: Contract) -> list[Metric]:
         )
     if size > 2:
         ovr = "ROC AUC, one against the rest"
+        auc = Metric(
+            *("roc_auc_ovr", ovr, True),
+            ranked=_roc_auc,
+            of_groups=_roc_auc_of_groups,
+            view="classes",
+        )
         return [
-            Metric("roc_auc_ovr", ovr, True, ranked=_roc_auc, view="classes"),
+            auc,
             *metrics,
             by_label("f1_macro", "macro F1", lambda m: _f1s(m).mean()),
         ]
     return [
-        Metric("roc_auc", "ROC AUC", True, ranked=_roc_auc),
+        Metric("roc_auc", "ROC AUC", True, ranked=_roc_auc, of_groups=_roc_auc_of_groups),
         Metric("average_precision", "average precision", True, ranked=_average_precision),
         *metrics,
         by_label("precision", "precision", lambda m: m[1, 1] / m[:, 1].sum()),

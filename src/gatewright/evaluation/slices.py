@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract
 from gatewright.evaluation.bootstrap import Estimate, delong, measure
+from gatewright.evaluation.groups import groups_of
 from gatewright.evaluation.intervals import mean_error, normal
 from gatewright.evaluation.metrics import SHOWN, Metric, metrics_of
 from gatewright.evaluation.predictions import Answers, Floats, Truth
@@ -50,13 +51,6 @@ class Slice:
         sign = 1.0 if about.higher_is_better else -1.0
         variance = covariance[a, a] + covariance[b, b] - 2 * covariance[a, b]
         return sign * float(values[a] - values[b]), float(max(variance, 0.0)) ** 0.5
-
-
-def groups_of(rows: pd.DataFrame, contract: Contract) -> NDArray[np.int64] | None:
-    """Codes of the groups that are resampled whole, shape (n,); a missing one is a group too."""
-    if contract.group is None:
-        return None
-    return np.asarray(pd.factorize(rows[contract.group], use_na_sentinel=False)[0])
 
 
 def parts(column: pd.Series) -> Iterator[tuple[str, NDArray[np.int64]]]:

@@ -21,12 +21,13 @@ from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, Strict, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
+from gatewright.evaluation.groups import groups_of
 from gatewright.evaluation.holdout import Holdout, compare, complete
 from gatewright.evaluation.leakage import Leakage, find_leakage
 from gatewright.evaluation.metrics import Metric, Own, chosen
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
 from gatewright.evaluation.predictions import truth as truth_of
-from gatewright.evaluation.slices import by_slice, groups_of
+from gatewright.evaluation.slices import by_slice
 from gatewright.evaluation.training_diff import TrainingDiff, compare_training
 from gatewright.paths import BASELINE as BASELINE_FILE
 from gatewright.paths import MODEL, TEST, TRAIN

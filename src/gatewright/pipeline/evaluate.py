@@ -14,9 +14,10 @@ from gatewright.adapters.files import write_whole
 from gatewright.contract.schema import read_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
+from gatewright.evaluation.groups import groups_of
 from gatewright.evaluation.metrics import chosen
 from gatewright.evaluation.predictions import read_rows, score, truth
-from gatewright.evaluation.slices import by_slice, groups_of
+from gatewright.evaluation.slices import by_slice
 from gatewright.paths import TEST
 
 PREDICTIONS = "reports/predictions.parquet"

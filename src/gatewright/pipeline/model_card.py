@@ -58,8 +58,8 @@ def _text(root: Path, report: dict[str, Any]) -> str:
         "",
         "## How good it is",
         "",
-        "Each figure with its 95% interval (paired bootstrap over the test rows). The baseline is "
-        "the rule that a person would use without a model.",
+        "Each figure with its 95% interval (paired bootstrap over the test rows"
+        f"{_whole(contract)}). The baseline is the rule that a person would use without a model.",
         "",
         "| metric | better | model | baseline | gain |",
         "| --- | --- | --- | --- | --- |",
@@ -105,6 +105,10 @@ def _extent(path: Path, contract: Contract) -> str:
         first, last = rows[time].min(), rows[time].max()
         said += f" from {first.day} {first:%B %Y} to {last.day} {last:%B %Y}"
     return said
+
+
+def _whole(contract: Contract) -> str:
+    return f", each {contract.group} whole" if contract.group else ""
 
 
 def _interval(entry: dict[str, float]) -> str:
