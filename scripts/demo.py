@@ -247,7 +247,7 @@ def false_progress(project: Project) -> None:
     params = project.root / "params.yaml"
     text = params.read_text(encoding="utf-8")
     for old, new in (
-        ("max_iter: 100", "max_iter: 500"),
+        ("max_iter: 100", "max_iter: 300"),
         ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
         ("min_samples_leaf: 200", "min_samples_leaf: 5"),
         ("learning_rate: 0.08", "learning_rate: 0.2"),
