@@ -150,7 +150,7 @@ def test_a_doctored_metric_decides_nothing(live: Parcels) -> None:
 def test_a_small_loss_that_the_rows_cannot_settle_is_undecided(live: Parcels) -> None:
     """Within sight of the margin: neither proven harmless nor proven harmful."""
     live.edit("gates.yaml", "approval:", "cannot_tell: {dev: warn}\napproval:")
-    live.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.0, brier_score: 1.0")
+    live.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.0, brier_score: 0.9")
     live.swap(make_model(1.5, 1.25))
     verdict = live.ask("gate", "--env", "staging", expect=2)
     (answer,) = [a for a in verdict["answers"] if a["check"] == "champion"]

@@ -2,19 +2,38 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from gatewright.errors import Refused
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _DEEPEST = 50  # collections within collections
 _TRICKY = re.compile(r"&|[-?:] +[-?:] |^ {40}", re.MULTILINE)  # an anchor; depth without brackets
 
 
+class _WithoutColon:
+    """A pattern that does not match digits with colons."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+
+    def match(self, text: str) -> re.Match[str] | None:
+        return None if _SEXAGESIMAL.fullmatch(text) else self.pattern.match(text)
+
+
 class _Strict(_Loader):  # type: ignore[misc, valid-type]
-    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
+    """A safe loader that refuses a key given twice, which YAML would silently overwrite.
+
+    Digits with colons stay text: in YAML 1.1 `1:30` is the number 90.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, _WithoutColon(pattern)) for tag, pattern in resolvers]
+        for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -22,7 +22,7 @@ PERIODS = {"day": "D", "week": "W", "month": "M"}  # of the time column, as pand
 class Strict(BaseModel):
     """A frozen record that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Wrong(ValueError):

@@ -431,6 +431,11 @@ NAMES = LOWER_IS_BETTER | {
     *("accuracy", "average_precision", "balanced_accuracy", "f1", "f1_macro"),
     *("matthews_corrcoef", "precision", "r2", "recall", "roc_auc", "roc_auc_ovr"),
 }
+# Those that lie within 0 and 1.
+WITHIN_ONE = NAMES - {
+    *("expected_cost", "log_loss", "matthews_corrcoef", "r2"),
+    *("mean_absolute_error", "mean_squared_error", "root_mean_squared_error"),
+}
 
 
 def is_metric(name: str) -> bool:

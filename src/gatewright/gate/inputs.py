@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gatewright.adapters.model_file import Model, load_model
 from gatewright.adapters.tables import read_parquet
-from gatewright.contract.schema import Contract, Strict, parse_contract
+from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
 from gatewright.evaluation.groups import groups_of
@@ -53,6 +53,16 @@ class Sampling(Strict):
     confidence: float = Field(default=0.95, ge=0.5, lt=1)
     resamples: int = Field(default=1000, ge=200, le=100_000)
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _reaches_the_tails(self) -> Sampling:
+        if (1 - self.confidence) / 2 * self.resamples < 1:
+            raise Wrong(
+                f"of {self.resamples} resamples not one lies beyond an interval of "
+                f"{self.confidence:g}; ask for less confidence or more resamples",
+                "confidence",
+            )
+        return self
 
 
 @dataclass(frozen=True)

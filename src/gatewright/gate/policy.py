@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -25,6 +26,7 @@ NAME = "gates.yaml"
 CannotTell = Literal["refuse", "warn"]
 _METRIC_KEYS = ("metrics", "bounds", "behind", "too_good")  # settings that name metrics
 _NEVER_EXCUSED = ("files",)  # without them nobody knows what was judged
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _REVIEW = "lock"  # the question that a review asks before the checks
 
 
@@ -244,6 +246,13 @@ def _reached(text: str, place: tuple[str, ...], keys: tuple[str | int, ...]) -> 
 
 
 def _names_exist(file: _Content, text: str, name: str) -> None:
+    for where in file.environments:
+        if not _ENVIRONMENT.fullmatch(where):
+            words = (
+                f"{where!r} is no name of an environment: letters, digits, - and _, at most 40, "
+                "because it names a DVC remote, a file of the registry and a branch."
+            )
+            raise _wrong(text, name, ("environments", where), words)
     ids = [check.id for check in CHECKS]
     known = {*ids, *file.own_checks}
     for key, where in (

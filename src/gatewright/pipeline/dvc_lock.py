@@ -1,11 +1,14 @@
 """dvc.lock: what the pipeline read and what it wrote."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatewright.adapters.files import digest
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused
+
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,47 @@ class Lock:
 
 
 def parse_lock(text: str) -> Lock:
+    """Raises Refused for anything but what DVC writes: stages with paths and their md5."""
     stages = parse_yaml(text, "dvc.lock").get("stages")
-    if not isinstance(stages, dict):
+    if not isinstance(stages, dict) or not stages:
         raise Refused("dvc.lock names no stages. Run `uv run mlops run` to make it again.")
     outs: dict[str, str] = {}
     deps: dict[str, str] = {}
     params: dict[str, object] = {}
     reads: dict[str, tuple[str, ...]] = {}
-    for stage in stages.values():
-        outs |= {item["path"]: item["md5"] for item in stage.get("outs", ())}
-        deps |= {item["path"]: item["md5"] for item in stage.get("deps", ())}
-        read = tuple(item["path"] for item in stage.get("deps", ()))
-        reads |= {item["path"]: read for item in stage.get("outs", ())}
-        for values in stage.get("params", {}).values():
-            params |= values
+    for name, stage in stages.items():
+        made, read = _digests(name, stage, "outs"), _digests(name, stage, "deps")
+        outs |= made
+        deps |= read
+        reads |= dict.fromkeys(made, tuple(read))
+        params |= _params(name, stage)
     return Lock(outs, deps, params, reads)
+
+
+def _digests(name: object, stage: object, kind: str) -> dict[str, str]:
+    """The digest by path of what a stage reads or writes."""
+    items = stage.get(kind, []) if isinstance(stage, dict) else None
+    if not isinstance(items, list):
+        raise _wrong(name, kind)
+    found = {}
+    for item in items:
+        path, md5 = (item.get(key) if isinstance(item, dict) else None for key in ("path", "md5"))
+        if not isinstance(path, str) or not isinstance(md5, str) or not _MD5.fullmatch(md5):
+            raise _wrong(name, kind)
+        found[path] = md5
+    return found
+
+
+def _params(name: object, stage: object) -> dict[str, object]:
+    """The parameters of a stage, of all files."""
+    by_file = stage.get("params", {}) if isinstance(stage, dict) else None
+    if not isinstance(by_file, dict) or not all(isinstance(v, dict) for v in by_file.values()):
+        raise _wrong(name, "params")
+    return {key: value for values in by_file.values() for key, value in values.items()}
+
+
+def _wrong(name: object, kind: str) -> Refused:
+    return Refused(
+        f"dvc.lock: `{kind}` of the stage {name} are not as DVC writes them, so nobody knows what "
+        "the model was made from. Run `uv run mlops run` to make it again."
+    )

@@ -5,14 +5,16 @@ A bound holds the whole interval of a metric; a margin is in the metric's units,
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AllowInfNan, Field, ValidationInfo, field_validator, model_validator
 
 from gatewright.contract.schema import Strict, Wrong
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.metrics import Own, did_you_mean, is_metric, near, rises
+from gatewright.evaluation.metrics import WITHIN_ONE, Own, did_you_mean, is_metric, near, rises
 from gatewright.gate.checks.base import Status
 
 
@@ -65,7 +67,8 @@ def bounds_fit(bounds: dict[str, Bound], info: ValidationInfo) -> None:
             raise Wrong(f"{name}: {better} is better, so the bound is the other one", name)
 
 
-Margin = float | str  # in the metric's units, or as a share of the other's value: "2%"
+# In the metric's units, or as a share of the other's value: "2%". What is no number is told below.
+Margin = Annotated[float, AllowInfNan()] | str
 
 
 def margins_fit(margins: dict[str, Margin], info: ValidationInfo) -> None:
@@ -74,8 +77,12 @@ def margins_fit(margins: dict[str, Margin], info: ValidationInfo) -> None:
     for name, margin in margins.items():
         if isinstance(margin, str) and not re.fullmatch(r"\d+(\.\d+)?%", margin):
             raise Wrong(f"'{margin}' is no margin; write a number, or a share like 2%", name)
-        if not margin_of(margin, 1.0) >= 0:
-            raise Wrong("margins must be zero or more", name)
+        if not 0 <= margin_of(margin, 1.0) < math.inf:
+            raise Wrong("margins must be zero or more, and finite", name)
+        if isinstance(margin, str) and not margin_of(margin, 1.0) < 1:
+            raise Wrong("a margin of 100% or more lets any model pass; write a smaller one", name)
+        if isinstance(margin, float) and margin >= 1 and name in WITHIN_ONE:
+            raise Wrong(f"{name} lies within 0 and 1, so a margin of 1 lets any model pass", name)
 
 
 def margin_of(margin: Margin, value: float) -> float:
