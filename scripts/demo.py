@@ -250,7 +250,7 @@ def false_progress(project: Project) -> None:
         ("max_iter: 100", "max_iter: 300"),
         ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
         ("min_samples_leaf: 200", "min_samples_leaf: 5"),
-        ("learning_rate: 0.08", "learning_rate: 0.2"),
+        ("learning_rate: 0.08", "learning_rate: 0.3"),
     ):
         if old not in text:
             raise Surprise(f"params.yaml has no '{old}'")

@@ -153,7 +153,7 @@ class Project:
             ("max_iter: 100", "max_iter: 300"),
             ("max_leaf_nodes: 31", "max_leaf_nodes: 255"),
             ("min_samples_leaf: 200", "min_samples_leaf: 5"),
-            ("learning_rate: 0.08", "learning_rate: 0.2"),
+            ("learning_rate: 0.08", "learning_rate: 0.3"),
         ):
             self.edit("params.yaml", old, new)
 

@@ -203,9 +203,9 @@ def test_a_model_with_a_sparse_matrix_is_opened(path: Path) -> None:
 
 
 def test_a_parquet_file_that_unpacks_to_more_than_the_machine_has_is_not_opened(
-    trained: Project,
+    trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One value, repeated: a few kilobytes in the file."""
+    """One value, repeated: a few kilobytes in the file. The machine has memory for a tenth."""
     path = trained.root / "data/raw/bomb.parquet"
     rows = make_rows(1, 9000)
     group = pa.Table.from_pandas(rows, preserve_index=False).take(
@@ -216,11 +216,8 @@ def test_a_parquet_file_that_unpacks_to_more_than_the_machine_has_is_not_opened(
     assert path.stat().st_size < 100_000
     assert "unpacks to" not in trained.mlops("check", expect=1).err
     told = pq.read_metadata(path)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    times = there // (told.num_rows * told.num_columns * 8) + 1
-    with pq.ParquetWriter(path, group.schema) as writer:
-        for _ in range(times):
-            writer.write_table(group)
+    sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": told.num_rows * told.num_columns * 8 // 10}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
     said = trained.mlops("check", expect=1).err
     assert "unpacks to at least" in said
     assert "It is not opened" in said

@@ -88,10 +88,7 @@ WRONG = {
     "no stages": ("stages:\n  split:", "stages: {}\nother:\n  split:"),
     "a stage of nothing": ("    cmd: mlops", "  train:\n  test:\n    cmd: mlops"),
     "a path that is none": ("path: contract.yaml", "path: [contract.yaml]"),
-    "no digest": (
-        "md5: 0123456789abcdef0123456789abcdef, size: 9}\n    - {path: data/raw",
-        "x: 0}",
-    ),
+    "no digest": (", md5: 0123456789abcdef0123456789abcdef, size: 9}", "}"),
     "a digest that leads elsewhere": ("md5: 0123456789abcdef", "md5: ../../../../../etc/p"),
 }
 

@@ -172,7 +172,7 @@ def test_a_worse_model_is_refused(flights_github: GitHubActions) -> None:
     github.project.overfit()
     retrain(github.project)
     walk = github.pull_request()
-    refused(walk, "champion", "behaviour")
+    refused(walk, "champion", "behaviour", "baseline", "bounds")
     assert "worse than 1.0.0" in walk.verdict["sentence"]
     github.act = False
     assert github.completed(walk).status == 0
