@@ -26,7 +26,7 @@ from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.champion import compare
-from gatewright.gate.inputs import GateInputs
+from gatewright.gate.inputs import GateInputs, Loaded, Sampling
 from gatewright.gate.policy import read_policy
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
@@ -162,6 +162,10 @@ def test_one_environment_may_ask_for_more(released: Project) -> None:
 # Against the champion
 
 
+def _hours(rows: pd.DataFrame) -> pd.DatetimeIndex:
+    return pd.date_range("2026-01-01", periods=len(rows), freq="h")
+
+
 def against(project: Project, champion: Any, margins: dict[str, float]) -> Verdict:
     """The verdict on the project's model when `champion` is live."""
     path = project.root / "champion.skops"
@@ -190,6 +194,30 @@ def test_what_the_champion_check_answers(
     assert verdict.decision == decision
     (finding,) = found(verdict.to_dict(), "champion")
     assert finding["message"].startswith(words)
+
+
+def test_a_candidate_cannot_drop_the_groups(trained: Project) -> None:
+    """An hour a row; neither side may make intervals narrower than the other one does."""
+    contract, model = read_contract(trained.root), trained.root / MODEL
+    rows = pd.read_parquet(trained.root / TEST).assign(sent=_hours)
+    widths = {}
+    for name, ours, live in (
+        ("rows", None, None),
+        ("days", "day", None),
+        ("dropped", None, "day"),
+        ("finer", "day", "month"),
+        ("months", "month", None),
+    ):
+        mine, theirs = (contract.model_copy(update={"group": group}) for group in (ours, live))
+        champion = Champion("0.9.0", model, theirs)
+        lock = parse_lock(read_text(trained.root / "dvc.lock"))
+        inputs = GateInputs(trained.root, mine, lock, champion, Sampling(resamples=200))
+        vars(inputs)["test"] = Loaded(rows)
+        groups = inputs.groups.need()
+        widths[name] = len(rows) if groups is None else int(groups.max()) + 1
+    assert (
+        widths["rows"] > widths["days"] == widths["dropped"] > widths["months"] == widths["finer"]
+    )
 
 
 def test_a_margin_may_be_a_share_of_what_it_is_compared_with(released: Project) -> None:

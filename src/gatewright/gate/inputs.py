@@ -21,7 +21,7 @@ from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
-from gatewright.evaluation.groups import groups_of
+from gatewright.evaluation.groups import coarsest_groups
 from gatewright.evaluation.holdout import Holdout, compare, complete
 from gatewright.evaluation.leakage import Leakage, find_leakage
 from gatewright.evaluation.metrics import Metric, Own, chosen
@@ -203,7 +203,9 @@ class GateInputs:
 
     @cached_property
     def groups(self) -> Input[NDArray[np.int64] | None]:
-        return load(lambda: groups_of(self.rows.need(), self.contract))
+        """The candidate's contract cannot make intervals narrower than the champion's does."""
+        live = [self.champion.contract] if self.champion else []
+        return load(lambda: coarsest_groups(self.rows.need(), [self.contract, *live]))
 
     @cached_property
     def candidate(self) -> Input[Model]:

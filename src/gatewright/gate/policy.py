@@ -246,13 +246,13 @@ def _reached(text: str, place: tuple[str, ...], keys: tuple[str | int, ...]) -> 
 
 
 def _names_exist(file: _Content, text: str, name: str) -> None:
-    for where in file.environments:
-        if not _ENVIRONMENT.fullmatch(where):
+    for environment in file.environments:
+        if not _ENVIRONMENT.fullmatch(environment):
             words = (
-                f"{where!r} is no name of an environment: letters, digits, - and _, at most 40, "
+                f"{environment!r} is no name of an environment: letters, digits, - and _, at most 40, "
                 "because it names a DVC remote, a file of the registry and a branch."
             )
-            raise _wrong(text, name, ("environments", where), words)
+            raise _wrong(text, name, ("environments", environment), words)
     ids = [check.id for check in CHECKS]
     known = {*ids, *file.own_checks}
     for key, where in (
