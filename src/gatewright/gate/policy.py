@@ -249,8 +249,8 @@ def _names_exist(file: _Content, text: str, name: str) -> None:
     for environment in file.environments:
         if not _ENVIRONMENT.fullmatch(environment):
             words = (
-                f"{environment!r} is no name of an environment: letters, digits, - and _, at most 40, "
-                "because it names a DVC remote, a file of the registry and a branch."
+                f"{environment!r} is no name of an environment. It names a DVC remote, a file of "
+                "the registry and a branch, so use letters, digits, - and _, at most 40."
             )
             raise _wrong(text, name, ("environments", environment), words)
     ids = [check.id for check in CHECKS]
