@@ -300,11 +300,14 @@ def measure(
     confidence : of the two-sided intervals, in (0, 1).
 
     Memory is linear in n, for one model at a time, and in the number of threads; nothing of size
-    n x resamples is held. Time is linear in n, times resamples only below LARGE.
+    n x resamples is held. Time is linear in n, times resamples only below LARGE; times groups, and
+    not resamples, where these are few.
     """
     whole = _Sample(y, answers, groups)
-    # What sums over groups cost is paid once a block.
-    size = resamples if whole.has_few_groups and not whole.is_large else _BLOCK
+    subsets = whole.subsets(seed) if whole.is_large else [whole]
+    size = _BLOCK
+    if subsets[0].has_few_groups:  # sums over groups are made once a block
+        size = max(-(-resamples // len(subsets)), _BLOCK)
     blocks = [range(at, min(at + size, resamples)) for at in range(0, resamples, size)]
     # Threads of BLAS would change the last bits, and wait for the threads above them.
     threads = min(os.cpu_count() or 1, 8, 1 + len(y) // 20_000)  # below that they only queue
@@ -314,7 +317,7 @@ def measure(
             points = _Worker(len(y), models, groups).evaluate(metrics, slow=True)
             drawn = [pool.submit(_block, whole, models, metrics, of, seed) for of in blocks]
         else:
-            points, subsets = whole.points(metrics), whole.subsets(seed)
+            points = whole.points(metrics)
             drawn = [
                 pool.submit(_little, subsets[at % len(subsets)], whole, points, metrics, of, seed)
                 for at, of in enumerate(blocks)

@@ -129,7 +129,7 @@ def _log_loss(y: Truth, answers: Answers) -> Floats:
     tiny = np.finfo(np.float64).eps
     if answers.scores.ndim == 1:
         p = np.clip(answers.scores, tiny, 1 - tiny)
-        np.subtract(1, p, out=p, where=~y)
+        np.subtract(1, p, out=p, where=np.logical_not(y))
         return np.negative(np.log(p, out=p), out=p)
     p = answers.scores / answers.scores.sum(axis=1, keepdims=True)
     return np.asarray(-np.log(np.clip(p[np.arange(len(y)), y], tiny, 1)))
