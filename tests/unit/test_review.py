@@ -420,3 +420,40 @@ def test_a_check_of_the_team_is_the_base_branchs(released: Project) -> None:
     assert red(verdict) == {"heavy"}
     assert verdict["answers"][-1]["question"] == "Is it right about heavy ones?"
     assert [later["decision"] for later in verdict["outlook"]] == ["no", "no"]
+
+
+def _no_code(project: Project) -> None:
+    (project.root / "src/parcels.py").unlink()
+
+
+def _no_stage(project: Project) -> None:
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+
+
+def _nothing_at_all(project: Project) -> None:
+    _no_stage(project)
+    (project.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+
+
+def _a_stage_less(project: Project) -> None:
+    path = project.root / "dvc.yaml"
+    head, _, tail = path.read_text().partition("  train:\n")
+    path.write_text(head + tail[tail.index("  evaluate:\n") :])
+
+
+@pytest.mark.parametrize("spoil", [_no_code, _no_stage, _nothing_at_all, _a_stage_less])
+def test_a_lock_without_what_it_speaks_of_is_refused(spoil: Any, review: Review) -> None:
+    spoil(review.candidate)
+    review.candidate.commit()
+    words = ("--base", "origin/main", "--out", str(review.proof))
+    review.candidate.mlops("prove", *words, expect=1)
+    candidate = str(review.candidate.root)
+    review.base.mlops("review", candidate, "--proof", str(review.proof), expect=1)
+    assert review.candidate.mlops("prove", expect=1).err
+
+
+def test_a_lock_that_is_a_link_to_itself_is_no_lock(trained: Project) -> None:
+    lock = trained.root / "dvc.lock"
+    lock.unlink()
+    lock.symlink_to("dvc.lock")
+    assert "dvc.lock cannot be read" in trained.mlops("prove", expect=1).err

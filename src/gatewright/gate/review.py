@@ -101,7 +101,7 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
         findings.append(_no("the candidate's own job told nothing: see its log"))
     pipeline = read_pipeline(candidate)
     if unlisted := sorted({*unlisted_code(candidate, pipeline), *reported.unlisted_code}):
-        findings.append(_no(f"code that DVC does not watch: {'; '.join(unlisted)}"))
+        findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
     if different := reported.different_outputs:

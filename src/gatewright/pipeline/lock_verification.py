@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field
@@ -51,7 +52,7 @@ def lock_problems(root: Path) -> list[str]:
 
     Empty where it does, and where there is no dvc.lock.
     """
-    if not (root / "dvc.lock").exists():
+    if not os.path.lexists(root / "dvc.lock"):
         return []
     lock = parse_lock(read_text(root / "dvc.lock"))
     here = [path for path in lock.outs if (root / path).is_file()]
@@ -63,11 +64,19 @@ def lock_problems(root: Path) -> list[str]:
 def unlisted_code(root: Path, pipeline: Pipeline) -> list[str]:
     """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
 
-    Bytecode that Git holds would run in place of a source that did not change.
+    Bytecode that Git holds would run in place of a source that did not change; of a stage that
+    dvc.yaml does not have nobody knows what it ran.
     """
     gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
     bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
-    return [*gaps, *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode)]
+    return [
+        *(
+            f"dvc.lock has a stage {name}, and dvc.yaml has not. Bring it back, or remove it there"
+            for name in pipeline.orphans
+        ),
+        *gaps,
+        *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode),
+    ]
 
 
 def missing_outputs(storage: Storage, lock: Lock, environment: str) -> list[str]:

@@ -131,7 +131,7 @@ def lock_is_honest(unlisted_code: Sequence[str], stale_stages: Sequence[str]) ->
     if unlisted_code:
         return No(
             Reason.UNLISTED_CODE,
-            "dvc.lock cannot be believed, because stages run code that DVC does not watch: "
+            "dvc.lock cannot be believed, because the model stands on what DVC does not watch: "
             f"{'; '.join(unlisted_code)}. Then `uv run mlops run`, commit, and run again.",
         )
     if stale_stages:
