@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -18,8 +20,10 @@ from gatewright.adapters import git_storage
 from gatewright.adapters.git_storage import StorageBranch
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.contract.schema import read_contract
+from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.paths import MODEL
+from gatewright.registry.git_registry import Registry
 
 ALL = ("dev", "staging", "production")
 
@@ -264,6 +268,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "history of an unknown one": (["history", "prod"], 64, "no environment 'prod'"),
     "history of no day": (["history", "--at", "yesterday"], 64, "is no date"),
     "retirement of an unknown one": (["retire", "7.0.0", "--reason", "x"], 1, "no version 7.0.0"),
+    "retirement without a reason": (["retire", "1.0.0", "--reason", " "], 64, "reason is empty"),
+    "a drill of an unknown one": (["drill", "prod"], 64, "no environment 'prod'"),
 }
 
 
@@ -276,6 +282,29 @@ def test_wrong_words_change_nothing(
     assert told in said.err
     assert said.json["status"] == status
     assert released.registry() == before
+
+
+def test_storage_is_not_moved_to_nowhere(released: Project) -> None:
+    before = (released.root / ".dvc/config").read_text()
+    assert "URL is empty" in released.mlops("move-storage", "", expect=64).err
+    assert (released.root / ".dvc/config").read_text() == before
+
+
+def test_a_reason_with_bytes_that_are_no_text_is_written_and_read(second: Project) -> None:
+    reason = os.fsdecode(b"caf\xe9 closed")
+    second.mlops("rollback", "dev", "--reason", reason)
+    assert "caf? closed" in second.mlops("history").out
+    assert second.ask("status")["dev"]["version"] == "1.0.0"
+
+
+def test_a_record_that_could_not_be_read_again_is_not_written(second: Project) -> None:
+    registry = Registry(second.root).fetch()
+    live = registry.live("dev")
+    assert live is not None
+    before = second.registry()
+    with pytest.raises(Refused, match="could not be read again, so nothing was written"):
+        registry.write(replace(live, reason="caf\udce9"), "Roll back dev")
+    assert second.registry() == before
 
 
 # What was made from what

@@ -38,3 +38,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         self.print_usage(sys.stderr)
         self.exit(Misuse.status, f"{self.prog}: {message}\n")
+
+
+def plain(text: str) -> str:
+    """The type of an argument that is written down: bytes that are no UTF-8 become `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def required(text: str, what: str) -> str:
+    """As `plain`. Raises Misuse if it is empty; `what` is what an error calls it."""
+    if not text.strip():
+        raise Misuse(f"The {what} is empty. Say it, and run again.")
+    return plain(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gatewright.cli.parser import Arguments, Parser
+from gatewright.cli.parser import Arguments, Parser, required
 
 
 def add_to(parser: Parser) -> None:
@@ -39,7 +39,8 @@ def _storage(arguments: Arguments) -> None:
         elif arguments.command == "push":
             storage.push()
         else:
-            storage.move(arguments.url, Project(arguments.root).environments)
+            url = required(arguments.url, "URL")
+            storage.move(url, Project(arguments.root).environments)
 
 
 def _run(arguments: Arguments) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from gatewright.cli.parser import Arguments, Parser
+from gatewright.cli.parser import Arguments, Parser, plain, required
 from gatewright.run_context import RunContext, current
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_to(parser: Parser) -> None:
     rollback = parser.command("rollback", _rollback, "bring back the version before", reads=True)
     rollback.add_argument("env")
     rollback.add_argument("--to", metavar="VERSION", help="an earlier one than the last")
-    rollback.add_argument("--reason")
+    rollback.add_argument("--reason", type=plain)
     drill = parser.command(
         "drill", _drill, "rehearse a rollback in a scratch clone, and time it", reads=True
     )
@@ -87,7 +87,8 @@ def _retire(arguments: Arguments) -> int:
     from gatewright.release.retire import retire
     from gatewright.release.workspace import Workspace
 
-    outcome = retire(Workspace(arguments.root), arguments.version, arguments.reason)
+    reason = required(arguments.reason, "reason")
+    outcome = retire(Workspace(arguments.root), arguments.version, reason)
     return _answer(outcome, arguments.json)
 
 

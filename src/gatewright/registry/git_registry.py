@@ -302,6 +302,7 @@ class Registry:
             self.git("push", "--quiet", option, REMOTE, *updates, env=env)
 
     def _commit(self, record: Record, text: str, subject: str) -> str:
+        _readable(record, text)
         blob = self.git("hash-object", "-w", "--stdin", stdin=text)
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": f"{folder}/index"}
@@ -319,3 +320,17 @@ def fetch_registry(root: Path, storage: Storage) -> Registry:
     registry = Registry(root).fetch()
     storage.branch.sync(fetch=False)
     return registry
+
+
+def _readable(record: Record, text: str) -> None:
+    """Refuse to write what nobody could read again: the environment would be stuck."""
+    try:
+        text.encode()
+        again = record_text(parse_record(path_of(record), text))
+    except (Refused, UnicodeEncodeError) as error:
+        again = str(error)
+    if again != text:
+        raise Refused(
+            f"The record {path_of(record)} could not be read again, so nothing was written. Use "
+            "plain words for the reason, and run again."
+        )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from gatewright.adapters.git import REMOTE, Git
 from gatewright.errors import Refused
+from gatewright.project import Project
 from gatewright.release.rollback import roll_back
 from gatewright.release.smoke_test import smoke
 from gatewright.release.workspace import Workspace
@@ -41,8 +42,10 @@ class Drill:
 def drill(root: Path, environment: str) -> Drill:
     """Roll an environment back in a scratch clone, try what is live then, and time it.
 
-    Raises Refused for whatever would stop the real rollback. The storage is only read.
+    Raises Refused for whatever would stop the real rollback, and Misuse for an environment that
+    there is not. The storage is only read.
     """
+    Project(root).known(environment)
     git = Git(root)
     git.fetch()  # whether there is an origin, and whether it answers
     seconds: dict[str, float] = {}
