@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -288,6 +289,7 @@ def test_the_same_model_costs_the_same(files: tuple[Path, Path]) -> None:
     found = cost(*files)
     assert set(found) == {"size", "memory"} | TIMES
     assert not {*statuses(found, "refuse"), *statuses(found, "unsure")}
+    assert gc.isenabled(), "only while it is measured there is no collector"
     assert found["size"].message.startswith("0.0")
     assert "(the champion against itself: 1.0" in found["memory"].message
 

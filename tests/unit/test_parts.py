@@ -169,6 +169,21 @@ def test_few_rows_have_no_weak_parts() -> None:
     assert find_weak(world.rows, np.ones(300), world.contract, 100) == []
 
 
+def test_what_is_bad_on_few_days_is_no_weak_part() -> None:
+    """Storms over high parcels: by rows that looks like all of them, by days it is three days."""
+    world, found = World(4000), [0, 0]
+    days = np.arange(4000) // 100
+    high = (world.rows["height"] > 0).to_numpy()
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        loss = draw.random(4000) + 2 * (high & np.isin(days, draw.choice(40, 3, replace=False)))
+        for at, groups in enumerate((None, days)):
+            weak = find_weak(world.rows, loss, world.contract, 300, groups, seed=seed)
+            found[at] += any("height" in part.where for part in weak)
+    assert found[0] >= 8
+    assert found[1] <= 4
+
+
 def test_groups_are_compared_only_if_named() -> None:
     (finding,) = World().ask(FairnessCheck)
     assert (finding.status, finding.subject) == ("pass", "")

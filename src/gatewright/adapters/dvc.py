@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gatewright.adapters.console import as_it_is
-from gatewright.adapters.files import digest, read_text
+from gatewright.adapters.files import digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.git_storage import BRANCH, StorageBranch
-from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Misuse, Refused, Undecided
 
 PIPELINE_FAILS = (
@@ -204,14 +203,10 @@ class PipelineStage:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages as DVC reads them, and everything in dvc.lock or a .dvc file that is stale.
-
-    `orphans` are stages of dvc.lock that dvc.yaml does not have: nothing makes what they name.
-    """
+    """The stages as DVC reads them, and everything in dvc.lock or a .dvc file that is stale."""
 
     stages: tuple[PipelineStage, ...]
     stale: tuple[str, ...]
-    orphans: tuple[str, ...]
 
 
 def read_pipeline(root: Path) -> Pipeline:
@@ -235,13 +230,9 @@ def read_pipeline(root: Path) -> Pipeline:
                 for stage in repo.index.stages
                 if stage.cmd
             )
-            stale = tuple(name for name, is_so in changed.items() if is_so)
+            return Pipeline(stages, tuple(name for name, is_so in changed.items() if is_so))
     except DvcException as error:
         raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
-    lock = root / "dvc.lock"
-    locked = parse_yaml(read_text(lock), "dvc.lock").get("stages") if lock.is_file() else None
-    named = locked if isinstance(locked, dict) else {}
-    return Pipeline(stages, stale, tuple(str(name) for name in named if name not in changed))
 
 
 def hidden(root: Path, paths: Iterable[str]) -> set[str]:

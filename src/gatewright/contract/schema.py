@@ -123,7 +123,7 @@ class Contract(Strict):
     def _names_exist(self) -> Contract:
         named = {"key": self.key, "slices": self.slices}
         named |= {"time": (self.time,) if self.time else ()}
-        named |= {"group": (self.group,) if self.group and not self._groups_by_period else ()}
+        named |= {"group": (self.group,) if self.group and not self.period else ()}
         for place, names in named.items():
             if unknown := sorted(set(names) - set(self.columns)):
                 words = f"names columns that it does not describe: {', '.join(unknown)}"
@@ -138,10 +138,6 @@ class Contract(Strict):
         if self.decision:
             self._decision_fits(self.decision)
         return self
-
-    @property
-    def _groups_by_period(self) -> bool:
-        return self.time is not None and self.group in PERIODS and self.group not in self.columns
 
     def _decision_fits(self, decision: Decision) -> None:
         if self.target.type == "regression":
@@ -167,6 +163,12 @@ class Contract(Strict):
         """By the code of what came true, then of what was recommended."""
         by = self.decision.costs if self.decision else {}
         return tuple(tuple(by[true][said] for said in self.classes) for true in self.classes if by)
+
+    @property
+    def period(self) -> str | None:
+        """The period of the time column by which rows are grouped, as pandas names it."""
+        is_column = self.group in self.columns or self.time is None
+        return None if is_column or self.group is None else PERIODS.get(self.group)
 
     @property
     def dropped(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gatewright.contract.schema import PERIODS, Contract
+from gatewright.contract.schema import Contract
 from gatewright.errors import Refused
 
 if TYPE_CHECKING:
@@ -23,16 +23,15 @@ def groups_of(rows: pd.DataFrame, contract: Contract) -> NDArray[np.int64] | Non
     """
     if contract.group is None:
         return None
-    column = contract.group if contract.group in contract.columns else contract.time
+    column = contract.time if contract.period else contract.group
     if column not in rows:
         raise Refused(f"The rows lack {column}, by which they are grouped ({contract.group}).")
-    if contract.group in contract.columns:
-        values = rows[contract.group]
-    else:
-        times = pd.to_datetime(rows[contract.time].reset_index(drop=True))
+    values = rows[column]
+    if contract.period:
+        times = pd.to_datetime(values.reset_index(drop=True))
         if times.dt.tz is not None:
             times = times.dt.tz_localize(None)  # its own clock's days
-        values = times.dt.to_period(PERIODS[contract.group])
+        values = times.dt.to_period(contract.period)
     return np.asarray(pd.factorize(values, use_na_sentinel=False)[0])
 
 

@@ -67,8 +67,8 @@ class Ranking:
         """For each row the last that has its score, shape (n,)."""
         if self.starts is None:
             return None
-        ends = np.append(self.starts[1:], len(self.order))
-        return np.repeat(ends - 1, np.diff(np.append(self.starts, len(self.order))))
+        edges = np.append(self.starts, len(self.order))
+        return np.repeat(edges[1:] - 1, np.diff(edges))
 
     @cached_property
     def positives(self) -> NDArray[np.intp]:
@@ -431,8 +431,8 @@ NAMES = LOWER_IS_BETTER | {
     *("accuracy", "average_precision", "balanced_accuracy", "f1", "f1_macro"),
     *("matthews_corrcoef", "precision", "r2", "recall", "roc_auc", "roc_auc_ovr"),
 }
-# Those that lie within 0 and 1.
-WITHIN_ONE = NAMES - {
+# Those that lie within 0 and 1; the Brier score of several classes within 0 and 2.
+OF_ONE_UNIT = NAMES - {
     *("expected_cost", "log_loss", "matthews_corrcoef", "r2"),
     *("mean_absolute_error", "mean_squared_error", "root_mean_squared_error"),
 }

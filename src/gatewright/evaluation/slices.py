@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract
 from gatewright.evaluation.bootstrap import Estimate, delong, measure
-from gatewright.evaluation.groups import groups_of
 from gatewright.evaluation.intervals import mean_error, normal
 from gatewright.evaluation.metrics import SHOWN, Metric, metrics_of
 from gatewright.evaluation.predictions import Answers, Floats, Truth
@@ -101,7 +100,11 @@ def part(
 
 
 def by_slice(
-    rows: pd.DataFrame, y: Truth, answers: Mapping[str, Answers], contract: Contract
+    rows: pd.DataFrame,
+    y: Truth,
+    answers: Mapping[str, Answers],
+    contract: Contract,
+    groups: NDArray[np.int64] | None,
 ) -> dict[str, Any]:
     """By column of the contract's `slices` and value: rows, share of the event, and a figure.
 
@@ -109,7 +112,7 @@ def by_slice(
     has none.
     """
     first = SHOWN[contract.target.type][0]
-    metric, groups = metrics_of(contract)[first], groups_of(rows, contract)
+    metric = metrics_of(contract)[first]
     report: dict[str, Any] = {}
     for column in contract.slices:
         report[column] = {}
@@ -139,12 +142,19 @@ class Weak:
 
 
 def find_weak(
-    rows: pd.DataFrame, loss: Floats, contract: Contract, least: int, most: int = 3, seed: int = 0
+    rows: pd.DataFrame,
+    loss: Floats,
+    contract: Contract,
+    least: int,
+    groups: NDArray[np.int64] | None = None,
+    most: int = 3,
+    seed: int = 0,
 ) -> list[Weak]:
     """Parts in which the candidate's loss is highest, by a shallow tree over the features.
 
-    What the tree found on one half of the rows is measured on the other, so that the figures are
-    not those of its own best guess. Of more than MOST rows, as many are drawn without replacement.
+    What the tree found on one half of the rows, or of the groups, is measured on the other, so that
+    the figures are not those of its own best guess. Of more than MOST rows, as many are drawn
+    without replacement. groups: codes from 0, shape (n,).
     """
     from sklearn.tree import DecisionTreeRegressor
 
@@ -153,7 +163,9 @@ def find_weak(
     if len(rows) > MOST:
         some = np.sort(draw.choice(len(rows), MOST, replace=False, shuffle=False))
         rows, loss = rows.iloc[some], loss[some]
-    half = draw.random(len(rows)) < 0.5
+        groups = groups if groups is None else groups[some]
+    units = np.arange(len(rows)) if groups is None else groups
+    half = draw.random(units.max(initial=-1) + 1)[units] < 0.5
     if min(half.sum(), (~half).sum()) < 2 * least:
         return []
     inputs, words = _encoded(rows, loss, half, contract)
@@ -168,7 +180,8 @@ def find_weak(
         if len(index) < 2 or not text:
             continue
         inside = loss[index]
-        estimate = normal(float(inside.mean()), mean_error(inside))
+        error = mean_error(inside, groups if groups is None else groups[index])
+        estimate = normal(float(inside.mean()), error)
         if estimate.low > overall:
             found.append(Weak(text, len(index), estimate, overall, some[index]))
     return sorted(found, key=lambda weak: -weak.loss.value)[:most]

@@ -275,7 +275,11 @@ class GateInputs:
         """By column of the contract's `slices` and value: rows, share, a figure by model."""
         return load(
             lambda: by_slice(
-                self.rows.need(), self.truth.need(), self.answers.need(), self.contract
+                self.rows.need(),
+                self.truth.need(),
+                self.answers.need(),
+                self.contract,
+                self.groups.need(),
             )
         )
 

@@ -65,7 +65,7 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
     with tempfile.TemporaryDirectory() as name, git.alone():
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
-        findings = _honest(candidate, proof)
+        findings = _honest(candidate, lock, proof)
         findings += _collect(storage, stored, lock, proof, folder)
         known = _known(storage, stored, lock_at(theirs, base), folder)
         predictions = proof / PREDICTIONS if changes.environment else None
@@ -90,7 +90,7 @@ def _live_version(registry: Registry | None, environment: str) -> str | None:
     return live.version if live else None
 
 
-def _honest(candidate: Path, proof: Path) -> list[Finding]:
+def _honest(candidate: Path, lock: Lock, proof: Path) -> list[Finding]:
     """What DVC says of the lock here, and what the candidate's job told against it."""
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
@@ -100,7 +100,7 @@ def _honest(candidate: Path, proof: Path) -> list[Finding]:
         reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
     pipeline = read_pipeline(candidate)
-    if unlisted := sorted({*unlisted_code(candidate, pipeline), *reported.unlisted_code}):
+    if unlisted := sorted({*unlisted_code(candidate, pipeline, lock), *reported.unlisted_code}):
         findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))

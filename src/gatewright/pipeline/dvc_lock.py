@@ -13,12 +13,16 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 @dataclass(frozen=True)
 class Lock:
-    """Digests (md5, as DVC names files) by path, and what was read to make each output."""
+    """Digests (md5, as DVC names files) by path, and what was read to make each output.
+
+    `stages` are their names, as dvc.yaml should have them.
+    """
 
     outs: dict[str, str]
     deps: dict[str, str]
     params: dict[str, object]
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
 
     def differences(self, root: Path, paths: list[str]) -> list[str]:
         """Which of these files are not the ones that the lock names, and how."""
@@ -48,7 +52,7 @@ def parse_lock(text: str) -> Lock:
         deps |= read
         reads |= dict.fromkeys(made, tuple(read))
         params |= _params(name, stage)
-    return Lock(outs, deps, params, reads)
+    return Lock(outs, deps, params, reads, tuple(map(str, stages)))
 
 
 def _digests(name: object, stage: object, kind: str) -> dict[str, str]:

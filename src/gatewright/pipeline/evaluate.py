@@ -41,7 +41,7 @@ def evaluate(root: Path) -> None:
     if contract.target.type == "binary":
         report["share"] = float(y.mean())
     report["metrics"] = {m.name: _estimates(overall, m.name) for m in metrics}
-    report["slices"] = by_slice(rows, y, answers, contract)
+    report["slices"] = by_slice(rows, y, answers, contract, groups)
     predictions = table.to_parquet(index=False, compression="zstd")
     write_whole(root / PREDICTIONS, predictions)
     write_whole(root / METRICS_FILE, json.dumps(rounded(report), indent=2) + "\n")

@@ -58,21 +58,22 @@ def lock_problems(root: Path) -> list[str]:
     here = [path for path in lock.outs if (root / path).is_file()]
     pipeline = read_pipeline(root)
     inputs = [f"the inputs of {name} are other ones" for name in pipeline.stale]
-    return [*unlisted_code(root, pipeline), *inputs, *lock.differences(root, here)]
+    return [*unlisted_code(root, pipeline, lock), *inputs, *lock.differences(root, here)]
 
 
-def unlisted_code(root: Path, pipeline: Pipeline) -> list[str]:
+def unlisted_code(root: Path, pipeline: Pipeline, lock: Lock) -> list[str]:
     """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
 
     Bytecode that Git holds would run in place of a source that did not change; of a stage that
     dvc.yaml does not have nobody knows what it ran.
     """
+    orphans = sorted(set(lock.stages) - {stage.name for stage in pipeline.stages})
     gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
     bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
     return [
         *(
             f"dvc.lock has a stage {name}, and dvc.yaml has not. Bring it back, or remove it there"
-            for name in pipeline.orphans
+            for name in orphans
         ),
         *gaps,
         *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode),
@@ -131,12 +132,13 @@ def _verify(
     """
     _log("does dvc.lock agree with code, parameters and data?")
     written = read_text(root / "dvc.lock")
-    pipeline = read_pipeline(root)
+    lock, pipeline = parse_lock(written), read_pipeline(root)
     stale = list(pipeline.stale)
     _log("are its outputs in storage?")
     storage.ready()
-    absent = missing_outputs(storage, parse_lock(written), environment)
-    if unlisted := unlisted_code(root, pipeline):  # no run of such a pipeline proves anything
+    absent = missing_outputs(storage, lock, environment)
+    # No run of such a pipeline proves anything.
+    if unlisted := unlisted_code(root, pipeline, lock):
         return LockReport(True, unlisted, stale, absent)
     if not stale and not absent:
         if storage_moves:
@@ -150,7 +152,7 @@ def _verify(
     if made != written:
         shutil.copy(root / "dvc.lock", out / "dvc.lock")
     _copy_outputs(root, out)
-    different = different_outputs(parse_lock(written), parse_lock(made))
+    different = different_outputs(lock, parse_lock(made))
     return LockReport(True, [], stale, absent, different)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gatewright.adapters.dvc import describe, read_pipeline, reproduce
-from gatewright.adapters.files import text_digest
+from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.signing import sign
 from gatewright.contract.schema import parse_contract
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
@@ -97,7 +97,8 @@ def _commit(workspace: Workspace) -> str:
     if no := rules.is_committed(changes):
         raise rules.refused(no)
     pipeline = read_pipeline(workspace.root)
-    unlisted = unlisted_code(workspace.root, pipeline)
+    lock = parse_lock(read_text(workspace.root / "dvc.lock"))
+    unlisted = unlisted_code(workspace.root, pipeline, lock)
     if no := rules.lock_is_honest(unlisted, pipeline.stale):
         raise rules.refused(no)
     return git("rev-parse", "HEAD")

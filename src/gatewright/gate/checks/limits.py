@@ -14,7 +14,7 @@ from pydantic import AllowInfNan, Field, ValidationInfo, field_validator, model_
 
 from gatewright.contract.schema import Strict, Wrong
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.metrics import WITHIN_ONE, Own, did_you_mean, is_metric, near, rises
+from gatewright.evaluation.metrics import OF_ONE_UNIT, Own, did_you_mean, is_metric, near, rises
 from gatewright.gate.checks.base import Status
 
 
@@ -81,8 +81,8 @@ def margins_fit(margins: dict[str, Margin], info: ValidationInfo) -> None:
             raise Wrong("margins must be zero or more, and finite", name)
         if isinstance(margin, str) and not margin_of(margin, 1.0) < 1:
             raise Wrong("a margin of 100% or more lets any model pass; write a smaller one", name)
-        if isinstance(margin, float) and margin >= 1 and name in WITHIN_ONE:
-            raise Wrong(f"{name} lies within 0 and 1, so a margin of 1 lets any model pass", name)
+        if isinstance(margin, float) and margin >= 1 and name in OF_ONE_UNIT:
+            raise Wrong(f"a margin of {margin:g} lets any model pass; write a smaller one", name)
 
 
 def margin_of(margin: Margin, value: float) -> float:

@@ -107,7 +107,7 @@ class SlicesCheck(Check):
                     found.append(part(index, truth, some, judged, groups, (column, value)))
             yield from _missing(column, there, train, settings)
         loss = _loss(contract, metrics, truth, answers)
-        for weak in find_weak(rows, loss, contract, settings.min_rows, seed=sampling.seed):
+        for weak in find_weak(rows, loss, contract, settings.min_rows, groups, seed=sampling.seed):
             message = (
                 f"found, not named: {weak.where}; mean loss {shown(weak.loss)}, "
                 f"{weak.overall:.4f} on all, {weak.rows:,} rows"
