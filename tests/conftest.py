@@ -12,13 +12,30 @@ from filelock import FileLock
 from projects import ENVIRONMENT, Parcels, Project, bake, copy, make_parcels, owned
 from published import Description, fetch
 
+GIT = """\
+[user]
+    name = Tester
+    email = tester@example.com
+[init]
+    defaultBranch = main
+[gc]
+    auto = 0
+"""
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _surroundings() -> Iterator[None]:
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the machine's own Git, DVC or CI; the same for all tests, in whatever order."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "gitconfig").write_text(GIT)
+    own = {"GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
+    own |= {"DVC_NO_ANALYTICS": "1"}
+    for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
+        own[f"DVC_{name}_DIR"] = str(home / "dvc")
     with pytest.MonkeyPatch.context() as patch:
         for name in set(os.environ) - set(ENVIRONMENT):
             patch.delenv(name)
-        for name, value in ENVIRONMENT.items():
+        for name, value in (ENVIRONMENT | own).items():
             patch.setenv(name, value)
         yield
 

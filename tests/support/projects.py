@@ -33,7 +33,10 @@ from gatewright.cli import main
 
 TEMPLATE = Path(__file__).parents[2]
 # On GitHub itself the tests must not take its run for theirs.
-OTHERS = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "GITHUB_", "GH_", "RUNNER_")
+OTHERS = (
+    *("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "GITHUB_", "GH_", "RUNNER_"),
+    *("GIT_DIR", "GIT_INDEX", "REGISTRY_KEY"),
+)
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)} | {
     "GIT_AUTHOR_NAME": "Tester",
     "GIT_AUTHOR_EMAIL": "tester@example.com",

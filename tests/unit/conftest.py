@@ -1,6 +1,5 @@
 """The tiny project is made once; each test gets a copy of it at some point of its life."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,34 +8,6 @@ from hub import Hub
 from parcels import Project, make_project
 
 from gatewright.adapters import github
-
-GIT = """\
-[user]
-    name = Tester
-    email = tester@example.com
-[init]
-    defaultBranch = main
-[gc]
-    auto = 0
-"""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing of the machine's own Git, DVC or CI."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "gitconfig").write_text(GIT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setenv("DVC_NO_ANALYTICS", "1")
-        for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
-            patch.setenv(f"DVC_{name}_DIR", str(home / "dvc"))
-        for name in os.environ:
-            if name.startswith(("GITHUB_", "GH_", "GIT_DIR", "GIT_INDEX", "REGISTRY_KEY")):
-                patch.delenv(name)
-        yield
-
 
 Shared = Callable[[str, Callable[[Path], object]], Path]
 
