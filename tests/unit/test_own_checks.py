@@ -13,7 +13,8 @@ from parcels import CONTRACT, Project, make_model, make_rows, red
 
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
-from gatewright.evaluation.predictions import answer, truth
+from gatewright.evaluation.metrics import Own, chosen
+from gatewright.evaluation.predictions import Answers, answer, truth
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import BASELINE, CANDIDATE, GateInputs, Loaded, Sampling, Unavailable
 from gatewright.gate.own_checks import INPUTS, MOST_FINDINGS, OwnCheck, ask_own
@@ -94,6 +95,25 @@ def test_it_cannot_change_what_others_judge_on(team: Team, inputs: GateInputs) -
     team.ask(code + "    yield 'pass', 'all is well'\n", inputs)
     assert inputs.rows.need().equals(before[0])
     np.testing.assert_array_equal(inputs.answers.need()[CANDIDATE].labels, before[1])
+
+
+def test_labels_are_numbers_to_compute_with(team: Team, inputs: GateInputs) -> None:
+    """They are held in eight bits, in which 0 - 2 is 254 and 200 times 2 does not fit."""
+    code = "def f(labels, truth):\n    spread = (labels - 2).min(), (200 * labels).max()\n"
+    (finding,) = team.ask(code + "    yield 'pass', f'{spread[0]} to {spread[1]}'\n", inputs)
+    assert finding.message == "-2 to 200"
+    assert inputs.answers.need()[CANDIDATE].labels.dtype == np.uint8
+
+
+def test_metrics_of_the_team_compute_with_labels_too(team: Team) -> None:
+    """0 - 1 of a wrong row is -1, not 255."""
+    code = "def off(truth, labels, sample_weight):\n    return abs(labels - truth).mean()\n"
+    (team.folder / "team_checks.py").write_text(code)
+    own = {"off": Own(function="team_checks:off", higher_is_better=False, of="labels")}
+    (metric,) = (m for m in chosen(parse_contract(CONTRACT), ("off",), own) if m.name == "off")
+    assert metric.function is not None
+    labels, came_true = np.array([0, 1, 0, 1], np.uint8), np.array([True, True, False, False])
+    assert metric.function(came_true, Answers(labels / 2, labels), np.ones(4)) == 0.5
 
 
 BAD: dict[str, tuple[str, str]] = {

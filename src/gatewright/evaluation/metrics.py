@@ -377,7 +377,7 @@ def _own(name: str, settings: Own) -> Metric:
 
     def value(y: Truth, answers: Answers, weights: Floats) -> float:
         try:
-            return float(function(y, getattr(answers, settings.of), sample_weight=weights))
+            return float(function(y, answers.copied(settings.of), sample_weight=weights))
         except (Exception, SystemExit) as error:
             raise Refused(
                 f"The metric {name}, {settings.function}, fails: {failure(error)}."

@@ -37,6 +37,14 @@ class Answers:
     def __getitem__(self, rows: Any) -> "Answers":
         return Answers(self.scores[rows], self.labels[rows])
 
+    def copied(self, what: str) -> NDArray[Any]:
+        """A copy of `scores` or `labels` for somebody's code; labels as integers to compute with.
+
+        Here they are held in the smallest type, in which 1 - 2 is 255.
+        """
+        values = np.asarray(getattr(self, what))
+        return values.astype(np.int64 if values.dtype.kind in "iu" else values.dtype)
+
 
 def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
     """Labelled rows with at least the contract's features and target."""
@@ -193,7 +201,7 @@ def _flat(answers: Mapping[str, Answers], contract: Contract) -> Iterable[tuple[
         for at, column in enumerate(columns[:-1]):
             yield column, said.scores if said.scores.ndim == 1 else said.scores[:, at]
         if contract.target.type != "regression":
-            yield columns[-1], said.labels
+            yield columns[-1], said.copied("labels")
 
 
 def request_rows(requests: list[dict[str, Any]], contract: Contract) -> pd.DataFrame:

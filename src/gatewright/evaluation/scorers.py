@@ -105,7 +105,7 @@ def _classes_made(answers: Answers) -> Any:
             self.classes_ = np.arange(2 if two else answers.scores.shape[1])
 
         def predict(self, rows: Any) -> Any:
-            return answers.labels[rows]
+            return answers[rows].copied("labels")
 
         def predict_proba(self, rows: Any) -> Any:
             scores = answers.scores[rows]

@@ -51,7 +51,7 @@ class _Given:
     def said(self, model: str, what: str) -> Any:
         """A copy of the model's scores or labels; None where there is no such model."""
         answers = self.inputs.answers.need()
-        return getattr(answers[model], what).copy() if model in answers else None
+        return answers[model].copied(what) if model in answers else None
 
     def predict(self) -> Callable[[Any], Any]:
         model, contract = self.inputs.candidate.need(), self.inputs.contract
