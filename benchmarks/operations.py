@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from gatewright.adapters.model_file import allowed_types
 from gatewright.contract.schema import read_contract
 from gatewright.evaluation.predictions import read_rows
 from gatewright.gate.checks import OperationsCheck
@@ -45,7 +46,11 @@ def main() -> None:
     busy = [subprocess.Popen([*command, str(seed)]) for seed in range(os.cpu_count() or 1)]
     try:
         found = [
-            list(OperationsCheck.check(settings, contract, rows, root / MODEL, champion))
+            list(
+                OperationsCheck.check(
+                    settings, contract, rows, root / MODEL, allowed_types(), champion
+                )
+            )
             for _ in range(pairs)
         ]
     finally:

@@ -55,11 +55,11 @@ TRAINING_AUC = """
 import sys
 import pandas, sklearn.metrics, yaml
 from pathlib import Path
-from gatewright.adapters.model_file import load_model
+from gatewright.adapters.model_file import allowed_types, load_model
 target = yaml.safe_load(Path("contract.yaml").read_text())["target"]["name"]
 rows = pandas.read_parquet("data/split/train.parquet")
 for path in sys.argv[1:]:
-    scores = load_model(Path(path)).predict_proba(rows)[:, 1]
+    scores = load_model(Path(path), allowed_types()).predict_proba(rows)[:, 1]
     print(sklearn.metrics.roc_auc_score(rows[target], scores))
 """
 

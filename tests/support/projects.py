@@ -56,8 +56,8 @@ for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
 NAN = """
 import numpy, skops.io
 from pathlib import Path
-from gatewright.adapters.model_file import load_model, seal
-model = load_model(Path("model/model.skops"))
+from gatewright.adapters.model_file import allowed_types, load_model, seal
+model = load_model(Path("model/model.skops"), allowed_types())
 model.estimator_.named_steps["model"]._baseline_prediction[:] = numpy.nan
 skops.io.dump(model, "model/model.skops")
 seal(Path("model/model.skops"))

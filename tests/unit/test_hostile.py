@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ import skops.io
 from parcels import CONTRACT, Project, make_model, make_project, make_rows
 
 from gatewright.adapters.files import digest, read_text, text_digest
-from gatewright.adapters.model_file import load_model, seal
+from gatewright.adapters.model_file import allowed_types, load_model, seal
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.adapters.tables import read_parquet
 from gatewright.errors import Refused
@@ -153,12 +154,13 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from gatewright.adapters.model_file import load_model
+from typing import Any
+from gatewright.adapters.model_file import allowed_types, load_model
 from gatewright.errors import Refused
 import skops.io
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    load_model(Path(sys.argv[1]))
+    load_model(Path(sys.argv[1]), allowed_types())
 except Refused as error:
     print(error)
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
@@ -196,7 +198,8 @@ def test_a_model_with_a_sparse_matrix_is_opened(path: Path) -> None:
     skops.io.dump(model, path)
     seal(path)
     Path("model-types.txt").write_text("scipy.sparse._csr.csr_array\n")
-    np.testing.assert_array_equal(load_model(path).extra_.toarray(), np.eye(3))  # type: ignore[attr-defined]
+    opened: Any = load_model(path, allowed_types(Path()))
+    np.testing.assert_array_equal(opened.extra_.toarray(), np.eye(3))
 
 
 # Data

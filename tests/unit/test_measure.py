@@ -19,7 +19,7 @@ from gatewright.evaluation import bootstrap
 from gatewright.evaluation.bootstrap import Measured, delong
 from gatewright.evaluation.bootstrap import measure as measure_answers
 from gatewright.evaluation.intervals import below, holm, mean_error
-from gatewright.evaluation.metrics import LOWER_IS_BETTER, NAMES, Own, chosen, metrics_of
+from gatewright.evaluation.metrics import LOWER_IS_BETTER, NAMES, OwnMetric, chosen, metrics_of
 from gatewright.evaluation.predictions import Answers
 
 Array = NDArray[np.float64]
@@ -202,7 +202,7 @@ def test_a_resample_is_the_metric_under_its_weights(kind: str, name: str) -> Non
 
 
 def test_a_teams_own_metric_is_measured_on_few_resamples() -> None:
-    own = {"d2": Own(function="sklearn.metrics:d2_brier_score", higher_is_better=True)}
+    own = {"d2": OwnMetric(function="sklearn.metrics:d2_brier_score", higher_is_better=True)}
     y, good, worse = draw(500)
     metrics = chosen(BINARY, ("d2",), own)
     measured = measure(y, {"a": good, "b": worse}, metrics, resamples=500)
@@ -215,7 +215,7 @@ def test_a_teams_own_metric_is_measured_on_few_resamples() -> None:
 @pytest.mark.parametrize("path", ["sklearn.metrics:none_such", "no_module:f", "f", ":", ""])
 def test_a_metric_that_cannot_be_imported_is_refused(path: str) -> None:
     with pytest.raises(Refused, match=r"cannot be imported.*package\.module:function"):
-        chosen(BINARY, ("mine",), {"mine": Own(function=path, higher_is_better=True)})
+        chosen(BINARY, ("mine",), {"mine": OwnMetric(function=path, higher_is_better=True)})
 
 
 def test_a_metric_of_another_kind_of_target_is_refused() -> None:
@@ -397,7 +397,7 @@ def test_of_many_rows_a_teams_own_metric_has_the_same_few_resamples(
 ) -> None:
     monkeypatch.setattr(bootstrap, "LITTLE", 500)
     monkeypatch.setattr(bootstrap, "LARGE", 1500)
-    own = {"d2": Own(function="sklearn.metrics:d2_brier_score", higher_is_better=True)}
+    own = {"d2": OwnMetric(function="sklearn.metrics:d2_brier_score", higher_is_better=True)}
     y, good, worse = draw(2000)
     measured = measure(y, {"a": good, "b": worse}, chosen(BINARY, ("d2",), own), resamples=300)
     assert measured.estimate("d2", "a").value == pytest.approx(sk.d2_brier_score(y, good))

@@ -13,7 +13,7 @@ from parcels import CONTRACT, Project, make_model, make_rows, red
 
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
-from gatewright.evaluation.metrics import Own, chosen
+from gatewright.evaluation.metrics import OwnMetric, chosen
 from gatewright.evaluation.predictions import Answers, answer, truth
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import BASELINE, CANDIDATE, GateInputs, Loaded, Sampling, Unavailable
@@ -109,7 +109,7 @@ def test_metrics_of_the_team_compute_with_labels_too(team: Team) -> None:
     """0 - 1 of a wrong row is -1, not 255."""
     code = "def off(truth, labels, sample_weight):\n    return abs(labels - truth).mean()\n"
     (team.folder / "team_checks.py").write_text(code)
-    own = {"off": Own(function="team_checks:off", higher_is_better=False, of="labels")}
+    own = {"off": OwnMetric(function="team_checks:off", higher_is_better=False, of="labels")}
     (metric,) = (m for m in chosen(parse_contract(CONTRACT), ("off",), own) if m.name == "off")
     assert metric.function is not None
     labels, came_true = np.array([0, 1, 0, 1], np.uint8), np.array([True, True, False, False])

@@ -286,9 +286,9 @@ def test_golden_rows_hold_nothing_personal(released: Project) -> None:
     assert all(set(pair["request"]) == {"weight", "height"} for pair in pairs)
 
 
-def another_answer(folder: Path, pairs: Any, contract: Any) -> int:
+def another_answer(folder: Path, pairs: Any, contract: Any, allowed: Any) -> int:
     shifted = [pair | {"answer": pair["answer"] + 0.01} for pair in pairs]
-    return checked(folder, shifted, contract)
+    return checked(folder, shifted, contract, allowed)
 
 
 checked = smoke.check_golden
@@ -312,8 +312,8 @@ def test_another_answer_rolls_back_and_fails_loudly(failing: Project) -> None:
 def test_another_recommendation_for_the_same_score_fails_too(
     second: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def another(folder: Path, pairs: Any, contract: Any) -> int:
-        return checked(folder, [pair | {"recommends": "neither"} for pair in pairs], contract)
+    def another(folder: Path, pairs: Any, *more: Any) -> int:
+        return checked(folder, [pair | {"recommends": "neither"} for pair in pairs], *more)
 
     monkeypatch.setattr("gatewright.release.smoke_test.check_golden", another)
     assert "golden row 1 is recommended" in second.mlops("smoke", "dev", expect=1).err

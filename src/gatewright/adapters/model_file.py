@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from gatewright.adapters.files import write_whole
 from gatewright.errors import Refused
 
-ALLOWED_TYPES = Path(__file__).with_name("model_types.txt")
+_REVIEWED_TYPES = Path(__file__).with_name("model_types.txt")
+OWN_TYPES = "model-types.txt"  # in a project's root
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 _MOST_BYTES = 2_000_000_000  # of a model file; nothing in it is packed, so also in memory
 
@@ -34,23 +35,21 @@ class Model(Protocol):
     def predict(self, rows: Any) -> Any: ...
 
 
-def allowed_types(extra: Path | None = None) -> frozenset[str]:
-    """Exact names of types that a model file may hold: the machinery's list and the team's."""
-    lines: list[str] = []
-    for path in (ALLOWED_TYPES, extra):
-        if path is not None and path.exists():
-            lines += path.read_text(encoding="utf-8").splitlines()
+def allowed_types(root: Path | None = None) -> frozenset[str]:
+    """Exact names of types that a model file may hold: the library's list and the project's."""
+    lines = _REVIEWED_TYPES.read_text(encoding="utf-8").splitlines()
+    if root is not None and (root / OWN_TYPES).exists():
+        lines += (root / OWN_TYPES).read_text(encoding="utf-8").splitlines()
     names = (line.partition("#")[0].strip() for line in lines)
     return frozenset(name for name in names if name)
 
 
-def load_model(path: Path) -> Model:
-    """Open a sealed model. Nothing is executed unless every type in it is listed.
+def load_model(path: Path, allowed: frozenset[str]) -> Model:
+    """Open a sealed model. Nothing is executed unless every type in it is `allowed`.
 
     Raises Refused for a pickle, a file that is no skops file, and a type not on the list.
     """
     content, schema, _ = _read(path)
-    allowed = allowed_types(Path("model-types.txt"))
     unlisted = sorted(set(_types(schema)) - allowed)
     if unlisted:
         raise Refused(

@@ -28,7 +28,7 @@ BINS = 15
 View = Literal["event", "classes", "top"]
 
 
-class Own(Strict):
+class OwnMetric(Strict):
     """A team's metric: a function f(truth, answers, sample_weight=...) that gives a number.
 
     `function` is its path, `package.module:name`. `of` says what it gets as answers: the model's
@@ -335,7 +335,7 @@ SHOWN: dict[Task, tuple[str, ...]] = {
 ALWAYS = ("expected_calibration_error", "expected_cost")  # where there are such
 
 
-def metrics_of(contract: Contract, own: Mapping[str, Own] | None = None) -> dict[str, Metric]:
+def metrics_of(contract: Contract, own: Mapping[str, OwnMetric] | None = None) -> dict[str, Metric]:
     """The metrics that resample fast for a target of this kind, and the team's own, by name."""
     known = _numbers() if contract.target.type == "regression" else _classes(contract)
     return {metric.name: metric for metric in known} | {
@@ -372,7 +372,7 @@ def scorer_rises(name: str) -> bool:
     return name in scorer_names()
 
 
-def _own(name: str, settings: Own) -> Metric:
+def _own(name: str, settings: OwnMetric) -> Metric:
     function = find_function(settings.function, f"The metric {name}, which is")
 
     def value(y: Truth, answers: Answers, weights: Floats) -> float:
@@ -386,7 +386,9 @@ def _own(name: str, settings: Own) -> Metric:
     return Metric(name, name.replace("_", " "), settings.higher_is_better, function=value)
 
 
-def chosen(contract: Contract, named: tuple[str, ...], own: Mapping[str, Own]) -> list[Metric]:
+def chosen(
+    contract: Contract, named: tuple[str, ...], own: Mapping[str, OwnMetric]
+) -> list[Metric]:
     """The metrics that are always shown, and those that are asked for by name."""
     known = metrics_of(contract, own)
     wanted = (*SHOWN[contract.target.type], *(n for n in ALWAYS if n in known), *named)

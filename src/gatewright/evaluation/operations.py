@@ -47,17 +47,19 @@ class Footprint:
 def footprints(
     models: Sequence[tuple[Path, Contract]],
     rows: pd.DataFrame,
+    allowed: frozenset[str],
     clock: Callable[[], float] | None = None,
 ) -> list[Footprint]:
     """Load and ask the models by turns; rows are repeated where there are too few.
 
-    clock: CPU seconds of this process, of all its threads.
+    allowed: names of the types that a model file may hold. clock: CPU seconds of this process,
+    of all its threads.
     """
     clock = clock or time.process_time
     loaded: list[Model] = [None] * len(models)  # type: ignore[list-item]
 
     def load(at: int) -> None:
-        loaded[at] = load_model(models[at][0])
+        loaded[at] = load_model(models[at][0], allowed)
 
     # Threads that wait for each other take CPU time too.
     with threadpool_limits(1), _without_collector():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gatewright.adapters.model_file import Model, load_model
+from gatewright.adapters.model_file import Model, allowed_types, load_model
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract
 from gatewright.errors import Refused
@@ -186,9 +186,9 @@ def _allowed(scores: Floats, contract: Contract, name: str) -> Floats:
 
 def score(root: Path, contract: Contract) -> tuple[pd.DataFrame, Mapping[str, Answers]]:
     """The answers of candidate and baseline for the test rows, also as a table with the key."""
-    rows = read_rows(root / TEST, contract)
+    rows, allowed = read_rows(root / TEST, contract), allowed_types(root)
     answers = {
-        name: answer(load_model(root / path), rows, contract, name)
+        name: answer(load_model(root / path, allowed), rows, contract, name)
         for name, path in (("candidate", MODEL), ("baseline", BASELINE))
     }
     table = rows[list(contract.key)].assign(**dict(_flat(answers, contract)))

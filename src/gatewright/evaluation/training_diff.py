@@ -28,7 +28,8 @@ class TrainingDiff:
     duplicates: new rows with inputs and label of another row; odd_duplicates: their share of the
     new rows beyond what is usual among the champion's, and beyond chance.
     disagreement: of all touched rows; parts: by label and slice, with intervals after Holm.
-    untold: why there is no disagreement. doubtful: without a champion, the share of all rows.
+    unmeasured: why there is no disagreement. doubtful_labels: without a champion, the share of
+    all rows.
     """
 
     rows: int
@@ -48,8 +49,8 @@ class TrainingDiff:
     columns_new: tuple[str, ...] = ()
     disagreement: LabelDoubt | None = None
     parts: tuple[LabelDoubt, ...] = ()
-    untold: str = ""
-    doubtful: float | None = None
+    unmeasured: str = ""
+    doubtful_labels: float | None = None
 
 
 def compare_training(
@@ -63,7 +64,7 @@ def compare_training(
     _whole(now, "candidate", contract)
     if before is None:
         rows = TrainingRows.read(now.iloc[:0], now, contract)
-        return TrainingDiff(rows=len(now), doubtful=doubtful_share(rows, contract, seed))
+        return TrainingDiff(rows=len(now), doubtful_labels=doubtful_share(rows, contract, seed))
     _whole(before, "champion", contract)
     rows = TrainingRows.read(before, now, contract)
     match = champion_twins(rows, contract)
@@ -77,7 +78,7 @@ def compare_training(
     touched = np.union1d(new, same[relabelled | altered])
     duplicates, odd = odd_duplicates(rows, new, contract)
     told = label_disagreement(rows, touched, contract, seed)
-    disagreement, parts, untold = (None, (), told) if isinstance(told, str) else (*told, "")
+    disagreement, parts, unmeasured = (None, (), told) if isinstance(told, str) else (*told, "")
     visible = [name for name, column in contract.columns.items() if not column.personal]
     return TrainingDiff(
         rows=len(now),
@@ -97,7 +98,7 @@ def compare_training(
         columns_new=tuple(name for name in visible if name in now and name not in before),
         disagreement=disagreement,
         parts=parts,
-        untold=untold,
+        unmeasured=unmeasured,
     )
 
 

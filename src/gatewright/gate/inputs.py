@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
-from gatewright.adapters.model_file import Model, load_model
+from gatewright.adapters.model_file import Model, allowed_types, load_model
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
@@ -24,7 +24,7 @@ from gatewright.evaluation.bootstrap import Measured, measure
 from gatewright.evaluation.groups import coarsest_groups
 from gatewright.evaluation.holdout import Holdout, compare, complete
 from gatewright.evaluation.leakage import Leakage, find_leakage
-from gatewright.evaluation.metrics import Metric, Own, chosen
+from gatewright.evaluation.metrics import Metric, OwnMetric, chosen
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice
@@ -111,6 +111,7 @@ def load(make: Callable[[], T]) -> Input[T]:
 class GateInputs:
     """The candidate's files in `root`, and what follows from them.
 
+    `model_types` are the types that a model file may hold, by the project that judges.
     `known_test` is the test set that was known before the candidate came, if there is one; a
     review judges on its rows. `predictions` is a table of answers by key that the candidate's own
     Python environment made. `metric_names` are the metrics that the policy asks for, `own_metrics`
@@ -126,8 +127,9 @@ class GateInputs:
     review: bool = False
     predictions: Path | None = None
     metric_names: tuple[str, ...] = ()
-    own_metrics: Mapping[str, Own] = field(default_factory=dict)
+    own_metrics: Mapping[str, OwnMetric] = field(default_factory=dict)
     version: str | None = None
+    model_types: frozenset[str] = field(default_factory=allowed_types)
 
     @property
     def candidate_file(self) -> Path:
@@ -209,7 +211,7 @@ class GateInputs:
 
     @cached_property
     def candidate(self) -> Input[Model]:
-        return load(lambda: load_model(self.candidate_file))
+        return load(lambda: load_model(self.candidate_file, self.model_types))
 
     @cached_property
     def candidate_answers(self) -> Input[Answers]:
@@ -229,10 +231,10 @@ class GateInputs:
             answers = told_answers(self.predictions, rows, self.contract, (CANDIDATE, BASELINE))
         else:
             answers[CANDIDATE] = self.candidate_answers.need()
-            baseline = load_model(self.root / BASELINE_FILE)
+            baseline = load_model(self.root / BASELINE_FILE, self.model_types)
             answers[BASELINE] = answer(baseline, rows, self.contract, BASELINE)
         if self.champion:
-            model = load_model(self.champion.model)
+            model = load_model(self.champion.model, self.model_types)
             answers[CHAMPION] = answer(model, rows, self.champion.contract, CHAMPION)
         return answers
 
@@ -290,6 +292,7 @@ def gather(
     source: Source,
     champion: Champion | None,
     known_test: Path | None,
+    model_types: frozenset[str],
     **more: Any,
 ) -> GateInputs:
     """What a policy asks about the model in `files`, made from `source`."""
@@ -301,5 +304,6 @@ def gather(
         policy.sampling,
         known_test,
         own_metrics=policy.own_metrics,
+        model_types=model_types,
         **{"metric_names": policy.metric_names, **more},
     )

@@ -16,7 +16,7 @@ from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.strict_yaml import line_of, parse_yaml
 from gatewright.contract.schema import Contract, Strict, read_contract, validated
 from gatewright.errors import Misuse, Refused
-from gatewright.evaluation.metrics import Own, find_metric, is_metric, metrics_of, no_metric
+from gatewright.evaluation.metrics import OwnMetric, find_metric, is_metric, metrics_of, no_metric
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.inputs import Sampling
 from gatewright.gate.own_checks import OwnCheck
@@ -63,7 +63,7 @@ class Policy:
     approval: bool
     cannot_tell: CannotTell
     exceptions: tuple[Exemption, ...]
-    own_metrics: Mapping[str, Own]
+    own_metrics: Mapping[str, OwnMetric]
     own_checks: Mapping[str, OwnCheck]
     own_settings: Mapping[str, dict[str, Any]]
     metric_names: tuple[str, ...]
@@ -105,7 +105,7 @@ class _Content(Strict):
     pull_request: str | None = None
     cannot_tell: dict[str, CannotTell] = Field(default_factory=dict)
     sampling: Sampling = Sampling()
-    metrics: dict[str, Own] = Field(default_factory=dict)
+    metrics: dict[str, OwnMetric] = Field(default_factory=dict)
     own_checks: dict[str, OwnCheck] = Field(default_factory=dict)
     exceptions: tuple[Exemption, ...] = ()
     checks: dict[str, dict[str, Any]]
@@ -324,7 +324,7 @@ def _contract_has(
     text: str,
     name: str,
     contract: Contract,
-    own: Mapping[str, Own],
+    own: Mapping[str, OwnMetric],
 ) -> None:
     """Refuse columns that no row has, and metrics that this target cannot have."""
     shown = {n for n, column in contract.columns.items() if not column.personal}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
 from gatewright.adapters.git import Git
+from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
@@ -72,7 +73,7 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         champion = live_champion(git, storage, registry, environment, folder / "champion")
         names = dict.fromkeys(name for p in (rules, *later) for name in p.metric_names)
         inputs = gather(
-            *(rules, folder, source, champion, known),
+            *(rules, folder, source, champion, known, allowed_types(root)),
             review=True,
             predictions=predictions,
             metric_names=tuple(names),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gatewright.adapters.model_file import allowed_types
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
@@ -73,7 +74,8 @@ def _replayed(
             champion = fetch_champion(workspace.git, workspace.storage, earlier, first, other)
         known = other / TEST if champion else None
         source = Source.at(workspace.git, record.commit)
-        verdict = judge(rules, gather(rules, folder, source, champion, known))
+        types = allowed_types(workspace.root)
+        verdict = judge(rules, gather(rules, folder, source, champion, known, types))
     stopped = [*verdict.lines("refuse"), *verdict.lines("unsure")]
     return Replayed(record.version, before, verdict.decision, stopped)
 
@@ -116,7 +118,8 @@ def propose(workspace: Workspace, environment: str, as_json: bool) -> str:
             champion = fetch_champion(
                 workspace.git, workspace.storage, earlier, environment, folder / "before"
             )
-        measured = gather(rules, folder, source, champion, None).measured.need()
+        types = allowed_types(workspace.root)
+        measured = gather(rules, folder, source, champion, None, types).measured.need()
     checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
     if as_json:
         return json.dumps({"from": live.version, "checks": checks}, indent=2) + "\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gatewright.adapters.model_file import load_model
+from gatewright.adapters.model_file import allowed_types, load_model
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.predictions import answer, read_rows, request_rows
@@ -52,9 +52,10 @@ def smoke(workspace: Workspace, environment: str, roll_back_if_not: bool) -> str
 
 def _smoke(workspace: Workspace, record: VersionRecord, environment: str) -> str:
     contract = parse_contract(read_source(workspace.git, record).contract)
+    types = allowed_types(workspace.root)
     with tempfile.TemporaryDirectory() as name:
         workspace.storage.fetch(record.stored, environment, Path(name))
-        count = check_golden(Path(name), record.golden, contract)
+        count = check_golden(Path(name), record.golden, contract, types)
     return f"{record.version} in {environment} answers {count} golden rows as registered."
 
 
@@ -63,18 +64,21 @@ def golden(root: Path, contract: Contract) -> list[dict[str, Any]]:
     rows = read_rows(root / TEST, contract)
     rows = rows.iloc[:: max(1, len(rows) // ROWS)].head(ROWS)[contract.features]
     requests = json.loads(rows.to_json(orient="records", date_format="iso"))
-    answers = _answers(root, requests, contract)
+    answers = _answers(root / MODEL, requests, contract, allowed_types(root))
     return [{"request": r, **found} for r, found in zip(requests, answers, strict=True)]
 
 
-def check_golden(folder: Path, pairs: list[dict[str, Any]], contract: Contract) -> int:
+def check_golden(
+    folder: Path, pairs: list[dict[str, Any]], contract: Contract, allowed: frozenset[str]
+) -> int:
     """Score the golden rows with the model in `folder`; how many there were.
 
     Raises Refused if the model cannot be opened or answers otherwise than it did.
     """
     if not pairs:
         raise Refused("The version's record holds no golden rows, so nothing can be tried.")
-    answers = _answers(folder, [pair["request"] for pair in pairs], contract)
+    requests = [pair["request"] for pair in pairs]
+    answers = _answers(folder / MODEL, requests, contract, allowed)
     for number, (pair, found) in enumerate(zip(pairs, answers, strict=True), 1):
         if not np.allclose(found["answer"], pair["answer"], rtol=TOLERANCE, atol=TOLERANCE):
             raise Refused(
@@ -90,11 +94,11 @@ def check_golden(folder: Path, pairs: list[dict[str, Any]], contract: Contract) 
 
 
 def _answers(
-    folder: Path, requests: list[dict[str, Any]], contract: Contract
+    model: Path, requests: list[dict[str, Any]], contract: Contract, allowed: frozenset[str]
 ) -> list[dict[str, Any]]:
     """For each request the score (or scores, a class each) and the class that is recommended."""
     rows = request_rows(requests, contract)
-    answers = answer(load_model(folder / MODEL), rows, contract, "model")
+    answers = answer(load_model(model, allowed), rows, contract, "model")
     pairs = [{"answer": score} for score in answers.scores.round(9).tolist()]
     if contract.classes:
         for pair, label in zip(pairs, answers.labels.tolist(), strict=True):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from gatewright.adapters.dvc import Storage
 from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
+from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Undecided
 from gatewright.gate.inputs import gather
 from gatewright.gate.verdict import Verdict, judge
@@ -102,7 +103,8 @@ class Workspace:
         with tempfile.TemporaryDirectory() as name:
             champion = live_champion(self.git, self.storage, registry, environment, Path(name))
             known = Path(name) / TEST if champion else None
-            evidence = gather(policy, files, source, champion, known, version=version)
+            types = allowed_types(self.root)
+            evidence = gather(policy, files, source, champion, known, types, version=version)
             return judge(policy, evidence, slices=slices)
 
     def settle(self, attempt: Callable[[], Outcome]) -> Outcome:

@@ -41,8 +41,10 @@ class DataCheck(Check):
     def check(settings: Settings, change: TrainingDiff | None) -> Iterator[Finding]:
         if change is None or change.before is None:
             words = "nothing is live here yet, so there is no training data to compare with"
-            if change is not None and change.doubtful is not None:
-                words += f"; by cross-validation {change.doubtful:.1%} of the labels are doubtful"
+            if change is not None and change.doubtful_labels is not None:
+                words += (
+                    f"; by cross-validation {change.doubtful_labels:.1%} of the labels are doubtful"
+                )
             yield Finding("pass", words)
             return
         yield from _rows(settings, change)
@@ -117,7 +119,7 @@ def _labels(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Find
     if not change.touched:
         yield Finding("pass", "no row is new, relabelled or altered", subject, bound=most)
     elif change.disagreement is None:
-        said = f"whether labels disagree cannot be told: {change.untold}"
+        said = f"whether labels disagree cannot be told: {change.unmeasured}"
         if weight <= most:
             said += f"; but the touched rows are only {weight:.2%} of the training rows"
         yield Finding("pass" if weight <= most else "unsure", said, subject, bound=most)

@@ -14,7 +14,14 @@ from pydantic import AllowInfNan, Field, ValidationInfo, field_validator, model_
 
 from gatewright.contract.schema import Strict, Wrong
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.metrics import OF_ONE_UNIT, Own, did_you_mean, is_metric, near, rises
+from gatewright.evaluation.metrics import (
+    OF_ONE_UNIT,
+    OwnMetric,
+    did_you_mean,
+    is_metric,
+    near,
+    rises,
+)
 from gatewright.gate.checks.base import Status
 
 
@@ -54,7 +61,7 @@ def known_metrics(names: Iterable[str], info: ValidationInfo) -> None:
 
 
 def higher_is_better(name: str, info: ValidationInfo) -> bool:
-    own: dict[str, Own] = (info.context or {}).get("own", {})
+    own: dict[str, OwnMetric] = (info.context or {}).get("own", {})
     return own[name].higher_is_better if name in own else rises(name)
 
 

@@ -38,6 +38,7 @@ class OperationsCheck(Check):
         contract: Contract,
         rows: pd.DataFrame,
         candidate_file: Path,
+        model_types: frozenset[str],
         champion: Champion | None,
     ) -> Iterator[Finding]:
         if rows.empty:
@@ -45,7 +46,7 @@ class OperationsCheck(Check):
         models = [(candidate_file, contract)]
         if champion is not None:
             models += [(champion.model, champion.contract)] * 2  # the second for the null pair
-        candidate, *live = footprints(models, rows)
+        candidate, *live = footprints(models, rows, model_types)
         megabytes = candidate.size / 1e6
         small: Status = "pass" if megabytes <= settings.max_mb else "refuse"
         yield Finding(small, f"{megabytes:.2f} MB, at most {settings.max_mb:g}", "size")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from parcels import CONTRACT, Project, make_model, make_rows
 
+from gatewright.adapters.model_file import allowed_types
 from gatewright.contract.schema import parse_contract
 from gatewright.evaluation import operations, predictions
 from gatewright.evaluation.behaviour import requested, share
@@ -273,7 +274,7 @@ def cost(candidate: Path, champion: Path | None, **settings: Any) -> dict[str, F
     live = Champion("1.0.0", champion, PARCELS) if champion else None
     made = OperationsCheck.Settings(**settings)
     rows = make_rows(300).drop(columns="email")
-    findings = OperationsCheck.check(made, PARCELS, rows, candidate, live)
+    findings = OperationsCheck.check(made, PARCELS, rows, candidate, allowed_types(), live)
     return {finding.subject: finding for finding in findings}
 
 
@@ -337,7 +338,9 @@ def test_a_slower_model_is_a_warning_and_no_more(
     load, clock = operations.load_model, Clock()
     monkeypatch.setattr(operations, "time", clock)
     monkeypatch.setattr(
-        operations, "load_model", lambda p: Slow(load(p), clock, 0.06 if p == files[0] else 0.005)
+        operations,
+        "load_model",
+        lambda p, a: Slow(load(p, a), clock, 0.06 if p == files[0] else 0.005),
     )
     found = cost(*files)
     assert statuses(found, "warn") == TIMES - {"loading"}
@@ -355,7 +358,7 @@ def test_a_machine_that_stutters_slows_nobody(
     monkeypatch.setattr(
         operations,
         "load_model",
-        lambda p: Slow(load(p), clock, 0.006, jitter=10 if p == files[0] else 1),
+        lambda p, a: Slow(load(p, a), clock, 0.006, jitter=10 if p == files[0] else 1),
     )
     assert statuses(cost(*files), "pass") == {"size", "memory"} | TIMES
 
@@ -366,7 +369,9 @@ def test_what_the_champion_differs_from_itself_is_no_slowness(
     load, clock = operations.load_model, Clock()
     seconds = iter((0.06, 0.005, 0.03))  # champion, champion again, candidate: loaded backwards
     monkeypatch.setattr(operations, "time", clock)
-    monkeypatch.setattr(operations, "load_model", lambda p: Slow(load(p), clock, next(seconds)))
+    monkeypatch.setattr(
+        operations, "load_model", lambda p, a: Slow(load(p, a), clock, next(seconds))
+    )
     found = cost(*files)
     assert statuses(found, "pass") == {"size", "memory"} | TIMES
     assert "(the champion against itself: 10" in found["batch of 1"].message
@@ -389,7 +394,7 @@ def test_a_hungrier_model_is_refused(
             return self.model.predict_proba(rows) + 0 * np.ones((len(rows), 2, 2000)).sum(axis=2)
 
     monkeypatch.setattr(
-        operations, "load_model", lambda p: Hungry(load(p)) if p == files[0] else load(p)
+        operations, "load_model", lambda p, a: Hungry(load(p, a)) if p == files[0] else load(p, a)
     )
     assert statuses(cost(*files), "refuse") == {"memory"}
     assert statuses(cost(*files, ignore_mb=1000), "pass") == {"size", "memory"} | TIMES
