@@ -154,7 +154,6 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
 MEASURED = """
 import resource, sys
 from pathlib import Path
-from typing import Any
 from gatewright.adapters.model_file import allowed_types, load_model
 from gatewright.errors import Refused
 import skops.io
