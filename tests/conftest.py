@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import stages
 from filelock import FileLock
 from projects import ENVIRONMENT, Parcels, Project, bake, copy, make_parcels, owned
 from published import Description, fetch
+
+from gatewright.pipeline import reproduction
 
 GIT = """\
 [user]
@@ -37,6 +40,14 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.delenv(name)
         for name, value in (ENVIRONMENT | own).items():
             patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stages() -> Iterator[None]:
+    """Stages that are built again run in this process; tests/support/stages.py says why."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproduction, "run_command", stages.in_process)
         yield
 
 

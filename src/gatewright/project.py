@@ -10,6 +10,7 @@ from gatewright.adapters.files import read_text
 from gatewright.contract.schema import Contract, read_contract
 from gatewright.errors import Misuse
 from gatewright.gate.policy import NAME, Policy, PolicyFile
+from gatewright.pipeline.reproduction import Reproduce
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Project:
         Read by itself: an exception of the policy that expired must not stop a rollback.
         """
         return self._policy_file.environments
+
+    @property
+    def reproduce(self) -> Reproduce:
+        """What proves that a model follows from its inputs."""
+        return self._policy_file.reproduce
 
     def policy(self, environment: str) -> Policy:
         """The policy of one environment."""

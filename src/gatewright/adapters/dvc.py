@@ -118,6 +118,12 @@ class Storage:
         self.ready()
         must(self.root, "pull", "--quiet", *paths)
 
+    def get_if_there(self, paths: Iterable[str]) -> None:
+        """As `get`, but what the storage lacks stays away."""
+        self.ready()
+        with redirect_stdout(sys.stderr):
+            dvc(self.root, "pull", "--quiet", "--allow-missing", *paths)
+
     def get_what_is_there(self) -> None:
         """Put all outputs and data into the work tree that the storage has."""
         must(self.root, "pull", "--quiet", "--allow-missing")
@@ -298,6 +304,11 @@ def run_pipeline(root: Path, *stages: str) -> None:
         raise Undecided("The pipeline was interrupted. Run it again; what is done stays done.")
     if status:
         raise Refused(PIPELINE_FAILS)
+
+
+def record_stages(root: Path, stages: Iterable[str]) -> None:
+    """Let dvc.lock say that these stages gave what lies in the work tree."""
+    must(root, "commit", "--quiet", "--force", *stages)
 
 
 def reproduce(root: Path, *stages: str) -> None:

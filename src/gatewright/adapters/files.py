@@ -1,7 +1,10 @@
 """Reading texts, writing files whole or not at all, and hashing them."""
 
 import hashlib
+import json
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from gatewright.errors import Refused
@@ -36,6 +39,32 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
             return hashlib.file_digest(file, algorithm).hexdigest()
     except FileNotFoundError:
         raise Refused(f"{path} is missing. Run `uv run mlops run` to make it.") from None
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+def replace_with(source: Path, target: Path) -> None:
+    """Put a copy of a file or folder where something else may be."""
+    remove(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy(source, target)
+
+
+def folder_digest(folder: Path, files: Iterable[Path]) -> str:
+    """The digest by which DVC names a folder that holds these files: md5 of their list."""
+    names = sorted((file.relative_to(folder).as_posix(), file) for file in files)
+    content = [{"md5": digest(file, "md5"), "relpath": name} for name, file in names]
+    text = json.dumps(content, sort_keys=True)
+    return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 def text_digest(text: str) -> str:

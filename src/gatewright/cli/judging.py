@@ -22,7 +22,7 @@ def add_to(parser: Parser) -> None:
     policy.add_argument("what", choices=["test", "propose"])
     policy.add_argument("--env", default="dev", help="whose policy (default: dev)")
     prove = parser.command(
-        "prove", _prove, "is dvc.lock honest? with --base, builds what is not stored"
+        "prove", _prove, "is dvc.lock honest? with --base, builds again what is not proven"
     )
     prove.add_argument("--base", metavar="REVISION", help="the branch that it wants to enter")
     prove.add_argument("--out", type=Path, default=Path("proof"), help="folder for what is found")
@@ -64,6 +64,8 @@ def _answer(verdict: Verdict, arguments: Arguments) -> int:
 
 
 def _prove(arguments: Arguments) -> int:
+    from gatewright.adapters.git import Git
+    from gatewright.gate.policy import NAME, PolicyFile
     from gatewright.pipeline.lock_verification import lock_problems, verify_lock
     from gatewright.project import Project
 
@@ -76,14 +78,18 @@ def _prove(arguments: Arguments) -> int:
         return 0
     first = Project(arguments.root).environments[0]
     out = arguments.called_from / arguments.out
-    report = verify_lock(arguments.root, arguments.base, first, out)
+    # By the policy of the branch that judges, and not by the candidate's own.
+    policy = PolicyFile.parse(Git(arguments.root).show(arguments.base, NAME))
+    report = verify_lock(arguments.root, arguments.base, first, out, policy.reproduce)
     if not report.affects_model:
         print("Yes: nothing that a model is made from changes.")
     elif not report.problems:
         print("Yes: code, parameters, data and dvc.lock agree, and the outputs are there.")
+        if report.reproduced:
+            print(f"Built again, byte for byte: {', '.join(report.reproduced)}.")
     else:
         print(f"No: dvc.lock is not honest: {'; '.join(report.problems)}.")
-        if not report.unlisted_code:
+        if (out / "dvc.lock").exists():
             print(f"The mended one is {arguments.out / 'dvc.lock'}: commit it and push again.")
     return 1 if report.problems else 0
 

@@ -20,6 +20,7 @@ from gatewright.evaluation.metrics import OwnMetric, find_metric, is_metric, met
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.inputs import Sampling
 from gatewright.gate.own_checks import OwnCheck
+from gatewright.pipeline.reproduction import Reproduce
 from gatewright.registry.provenance import Protection
 
 NAME = "gates.yaml"
@@ -74,12 +75,14 @@ class Policy:
 class Policies:
     """gates.yaml, read once: a policy by environment, in the order of a version's way.
 
-    `pull_request` is the environment whose policy decides a pull request.
+    `pull_request` is the environment whose policy decides a pull request; `reproduce` says what
+    proves that a model follows from its inputs.
     """
 
     by_environment: Mapping[str, Policy]
     pull_request: str
     name: str = NAME
+    reproduce: Reproduce = "always"
 
     @property
     def environments(self) -> list[str]:
@@ -103,6 +106,7 @@ class _Content(Strict):
     approval: tuple[str, ...] = ()
     protection: dict[str, tuple[Protection, ...]] = Field(default_factory=dict)
     pull_request: str | None = None
+    reproduce: Reproduce = "always"
     cannot_tell: dict[str, CannotTell] = Field(default_factory=dict)
     sampling: Sampling = Sampling()
     metrics: dict[str, OwnMetric] = Field(default_factory=dict)
@@ -140,6 +144,11 @@ class PolicyFile:
     def environments(self) -> list[str]:
         """The environments in the order in which a version walks through them."""
         return list(self.content.environments)
+
+    @property
+    def reproduce(self) -> Reproduce:
+        """What proves that a model follows from its inputs."""
+        return self.content.reproduce
 
     def policies(self, contract: Contract | None = None, today: date | None = None) -> Policies:
         """As `parse_policies`."""
@@ -194,7 +203,7 @@ def _policies(
         )
         for where, own in file.environments.items()
     }
-    return Policies(policies, file.pull_request or next(iter(policies)), name)
+    return Policies(policies, file.pull_request or next(iter(policies)), name, file.reproduce)
 
 
 def parse_policy(

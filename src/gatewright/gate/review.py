@@ -35,6 +35,7 @@ from gatewright.pipeline.lock_verification import (
     read_report,
     unlisted_code,
 )
+from gatewright.pipeline.reproduction import changed_stages
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import Registry, fetch_registry
@@ -66,9 +67,10 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
     with tempfile.TemporaryDirectory() as name, git.alone():
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
-        findings = _honest(candidate, lock, proof)
+        proven = lock_at(theirs, base)
+        findings = _honest(candidate, lock, proof, changed_stages(lock, proven))
         findings += _collect(storage, stored, lock, proof, folder)
-        known = _known(storage, stored, lock_at(theirs, base), folder)
+        known = _known(storage, stored, proven, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
         champion = live_champion(git, storage, registry, environment, folder / "champion")
         names = dict.fromkeys(name for p in (rules, *later) for name in p.metric_names)
@@ -91,8 +93,11 @@ def _live_version(registry: Registry | None, environment: str) -> str | None:
     return live.version if live else None
 
 
-def _honest(candidate: Path, lock: Lock, proof: Path) -> list[Finding]:
-    """What DVC says of the lock here, and what the candidate's job told against it."""
+def _honest(candidate: Path, lock: Lock, proof: Path, changed: list[str]) -> list[Finding]:
+    """What DVC says of the lock here, and what the candidate's job told of it.
+
+    `changed` are the stages that are not the base branch's: each must have been built again.
+    """
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
     try:
@@ -105,9 +110,15 @@ def _honest(candidate: Path, lock: Lock, proof: Path) -> list[Finding]:
         findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
-    if different := reported.different_outputs:
-        findings.append(_no(f"built again, it gives other files: {'; '.join(different)}; {mend}"))
-    return findings or [Finding("pass", "code, parameters and data are those of dvc.lock")]
+    if other := reported.not_reproduced:
+        findings.append(_no(f"its outputs do not follow from its inputs: {'; '.join(other)}"))
+    if findings:
+        return findings
+    if believed := [name for name in changed if name not in reported.reproduced]:
+        return [_no(f"not built again by the candidate's own job: {', '.join(believed)}")]
+    words = "code, parameters and data are those of dvc.lock"
+    again = f"; built again, byte for byte: {', '.join(changed)}" if changed else ""
+    return [Finding("pass", f"{words}{again}")]
 
 
 def _collect(

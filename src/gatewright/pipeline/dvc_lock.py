@@ -12,17 +12,27 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @dataclass(frozen=True)
+class LockedStage:
+    """What a stage was when it last ran: its commands, and digests of what it read and wrote."""
+
+    commands: tuple[str, ...]
+    deps: dict[str, str]
+    outs: dict[str, str]
+    params: dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
 class Lock:
     """Digests (md5, as DVC names files) by path, and what was read to make each output.
 
-    `stages` are their names, as dvc.yaml should have them.
+    `stages` are there by name, as dvc.yaml should have them.
     """
 
     outs: dict[str, str]
     deps: dict[str, str]
     params: dict[str, object]
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    stages: tuple[str, ...] = ()
+    stages: dict[str, LockedStage] = field(default_factory=dict)
 
     def differences(self, root: Path, paths: list[str]) -> list[str]:
         """Which of these files are not the ones that the lock names, and how."""
@@ -46,13 +56,27 @@ def parse_lock(text: str) -> Lock:
     deps: dict[str, str] = {}
     params: dict[str, object] = {}
     reads: dict[str, tuple[str, ...]] = {}
-    for name, stage in stages.items():
-        made, read = _digests(name, stage, "outs"), _digests(name, stage, "deps")
-        outs |= made
-        deps |= read
-        reads |= dict.fromkeys(made, tuple(read))
-        params |= _params(name, stage)
-    return Lock(outs, deps, params, reads, tuple(map(str, stages)))
+    locked = {str(name): _stage(name, stage) for name, stage in stages.items()}
+    for stage in locked.values():
+        outs |= stage.outs
+        deps |= stage.deps
+        reads |= dict.fromkeys(stage.outs, tuple(stage.deps))
+        params |= {key: value for of in stage.params.values() for key, value in of.items()}
+    return Lock(outs, deps, params, reads, locked)
+
+
+def _stage(name: object, stage: object) -> LockedStage:
+    made, read = _digests(name, stage, "outs"), _digests(name, stage, "deps")
+    return LockedStage(_commands(name, stage), read, made, _params(name, stage))
+
+
+def _commands(name: object, stage: object) -> tuple[str, ...]:
+    """The shell commands of a stage, in their order."""
+    found = stage.get("cmd") if isinstance(stage, dict) else None
+    commands = found if isinstance(found, list) else [found]
+    if not commands or not all(isinstance(command, str) for command in commands):
+        raise _wrong(name, "cmd")
+    return tuple(commands)
 
 
 def _digests(name: object, stage: object, kind: str) -> dict[str, str]:
@@ -69,12 +93,12 @@ def _digests(name: object, stage: object, kind: str) -> dict[str, str]:
     return found
 
 
-def _params(name: object, stage: object) -> dict[str, object]:
-    """The parameters of a stage, of all files."""
+def _params(name: object, stage: object) -> dict[str, dict[str, object]]:
+    """The parameters of a stage, by file."""
     by_file = stage.get("params", {}) if isinstance(stage, dict) else None
     if not isinstance(by_file, dict) or not all(isinstance(v, dict) for v in by_file.values()):
         raise _wrong(name, "params")
-    return {key: value for values in by_file.values() for key, value in values.items()}
+    return by_file
 
 
 def _wrong(name: object, kind: str) -> Refused:

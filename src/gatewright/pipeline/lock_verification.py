@@ -6,16 +6,30 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gatewright.adapters.dvc import Pipeline, Storage, hidden, read_pipeline, run_pipeline
-from gatewright.adapters.files import digest, read_text, write_whole
+from gatewright.adapters.dvc import (
+    Pipeline,
+    Storage,
+    hidden,
+    read_pipeline,
+    record_stages,
+    run_pipeline,
+)
+from gatewright.adapters.files import digest, read_text, replace_with, write_whole
 from gatewright.adapters.git import Git
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
-from gatewright.pipeline.changes import find_changes
+from gatewright.pipeline.changes import find_changes, lock_at
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
+from gatewright.pipeline.reproduction import (
+    Reproduce,
+    changed_stages,
+    needed_for,
+    reproduce_stages,
+)
 from gatewright.pipeline.stage_code import code_gaps, source_files
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
@@ -28,20 +42,21 @@ class LockReport:
     """What the candidate's own job found of its dvc.lock; all but names are sentences.
 
     `unlisted_code` is run by a stage and not watched by DVC; `stale_stages` have other inputs
-    than dvc.lock says; `missing_outputs` are in no storage; `different_outputs` came out of a run
-    as other bytes than dvc.lock says.
+    than dvc.lock says; `missing_outputs` are in no storage; `not_reproduced` says what did not
+    come out of its inputs again. `reproduced` are the stages that were run again.
     """
 
     affects_model: bool
     unlisted_code: list[str] = field(default_factory=list)
     stale_stages: list[str] = field(default_factory=list)
     missing_outputs: list[str] = field(default_factory=list)
-    different_outputs: list[str] = field(default_factory=list)
+    not_reproduced: list[str] = field(default_factory=list)
+    reproduced: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
         """Why the lock is not honest. A missing output is no reason: it was built."""
-        return [*self.unlisted_code, *self.stale_stages, *self.different_outputs]
+        return [*self.unlisted_code, *self.stale_stages, *self.not_reproduced]
 
 
 # What needs no run of the pipeline
@@ -87,35 +102,29 @@ def missing_outputs(storage: Storage, lock: Lock, environment: str) -> list[str]
     return [path for path, md5 in named.items() if not md5 or not remote.holds(md5)]
 
 
-def different_outputs(before: Lock, after: Lock) -> list[str]:
-    """The outputs whose digests two locks do not agree on, a sentence each."""
-    return [
-        f"{path} is {after.outs.get(path, 'not made')[:12]}, where dvc.lock says "
-        f"{before.outs.get(path, 'nothing')[:12]}"
-        for path in sorted({*before.outs, *after.outs})
-        if before.outs.get(path) != after.outs.get(path)
-    ]
-
-
 # The candidate's own job
 
 
-def verify_lock(root: Path, base: str, environment: str, out: Path) -> LockReport:
-    """Find whether dvc.lock is honest; where outputs are missing, build them and compare.
+def verify_lock(
+    root: Path, base: str, environment: str, out: Path, reproduce: Reproduce
+) -> LockReport:
+    """Find whether dvc.lock is honest, and whether the outputs follow from their inputs.
 
-    Writes to the folder `out`: the report; the mended dvc.lock, if the one at hand is wrong; the
-    judged outputs, if storage lacks them; and predictions on the test rows, if the Python
-    environment is another than the base branch's.
+    Stages that are not the base branch's run again, all of them but where `reproduce` says that
+    an attestation stands for that. Writes to the folder `out`: the report; the mended dvc.lock,
+    if the one at hand is wrong; the judged outputs, if storage lacks them; and predictions on the
+    test rows, if the Python environment is another than the base branch's.
     """
     git, storage = Git(root), Storage(root)
     changes = find_changes(git, base)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if changes.model:
-        report = _verify(root, storage, environment, out, storage_moves=changes.storage)
+        proven = lock_at(git, base)
+        report = _verify(root, storage, environment, out, changes.storage, proven, reproduce)
         if changes.environment and not report.problems:
             _log("the environment changes: score the test rows in it")
-            storage.get([MODEL, BASELINE, TEST])
+            storage.get(path for path in (MODEL, BASELINE, TEST) if not (root / path).is_file())
             _write_predictions(root, out / PREDICTIONS)
     else:
         report = LockReport(affects_model=False)
@@ -124,9 +133,15 @@ def verify_lock(root: Path, base: str, environment: str, out: Path) -> LockRepor
 
 
 def _verify(
-    root: Path, storage: Storage, environment: str, out: Path, storage_moves: bool
+    root: Path,
+    storage: Storage,
+    environment: str,
+    out: Path,
+    storage_moves: bool,
+    proven: Lock | None,
+    reproduce: Reproduce,
 ) -> LockReport:
-    """The report on a lock that a model depends on; runs the pipeline only where it must.
+    """The report on a lock that a model depends on.
 
     Where the candidate moves the storage, the judge cannot read it there: it gets copies.
     """
@@ -140,27 +155,38 @@ def _verify(
     # No run of such a pipeline proves anything.
     if unlisted := unlisted_code(root, pipeline, lock):
         return LockReport(True, unlisted, stale, absent)
-    if not stale and not absent:
-        if storage_moves:
-            storage.get(JUDGED)
-            _copy_outputs(root, out)
-        return LockReport(True)
-    _log(f"no ({', '.join([*stale, *absent])}); run the pipeline and compare")
-    storage.get_what_is_there()
-    run_pipeline(root)
-    made = read_text(root / "dvc.lock")
-    if made != written:
+    if stale:
+        _log(f"no ({', '.join(stale)}): run the pipeline, so that there is a mended one")
+        storage.get_what_is_there()
+        run_pipeline(root)
+        if read_text(root / "dvc.lock") != written:
+            shutil.copy(root / "dvc.lock", out / "dvc.lock")
+        return LockReport(True, [], stale, absent)
+    names = set()
+    if reproduce == "always":
+        names = {*changed_stages(lock, proven), *needed_for(lock, absent)}
+    _log(f"do outputs follow from their inputs? To build again: {', '.join(names) or 'nothing'}")
+    with reproduce_stages(root, lock, pipeline.stages, names, storage.get_if_there, _log) as again:
+        built = [path for path in JUDGED if (again.folder / path).is_file()]
+        if again.mendable or not again.problems:
+            outs = [path for name in again.stages for path in lock.stages[name].outs]
+            _copy(outs, again.folder, root)
+    if again.mendable:
+        _log("run what follows, so that there is a mended dvc.lock")
+        record_stages(root, again.stages)
+        run_pipeline(root)
         shutil.copy(root / "dvc.lock", out / "dvc.lock")
-    _copy_outputs(root, out)
-    different = different_outputs(lock, parse_lock(made))
-    return LockReport(True, [], stale, absent, different)
+    if not again.problems:
+        wanted = JUDGED if storage_moves else [path for path in absent if path in built]
+        if kept := [path for path in wanted if path not in built]:
+            storage.get(kept)
+        _copy(wanted, root, out / "files")
+    return LockReport(True, [], [], absent, again.words, list(again.stages))
 
 
-def _copy_outputs(root: Path, out: Path) -> None:
-    for path in JUDGED:
-        target = out / "files" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / path, target)
+def _copy(paths: Iterable[str], source: Path, folder: Path) -> None:
+    for path in paths:
+        replace_with(source / path, folder / path)
 
 
 def _write_predictions(root: Path, path: Path) -> None:

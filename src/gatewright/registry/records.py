@@ -27,7 +27,8 @@ class NewerFormat(Refused):
 class VersionRecord:
     """What a version is. Digests are sha256 but for `data`, which holds DVC's md5.
 
-    `golden` holds requests with the answers that the model gave when it was registered.
+    `golden` holds requests with the answers that the model gave when it was registered;
+    `reproduced` is what proved that the files follow from data and code.
     """
 
     version: str
@@ -45,6 +46,7 @@ class VersionRecord:
     verdict: dict[str, Any]
     golden: list[dict[str, Any]]
     slices: dict[str, Any] | None = None
+    reproduced: str | None = None
     signature: dict[str, str] | None = None
     format: int | None = FORMAT
 

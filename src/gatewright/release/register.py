@@ -14,9 +14,16 @@ from gatewright.adapters.signing import sign
 from gatewright.contract.schema import parse_contract
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import lock_at
-from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import unlisted_code
+from gatewright.pipeline.reproduction import (
+    Reproduce,
+    changed_stages,
+    needed_for,
+    reproduce_stages,
+)
 from gatewright.pipeline.source import Source
+from gatewright.registry.champion import read_source
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import VersionRecord
 from gatewright.release import progress, rules
@@ -37,7 +44,7 @@ def register(workspace: Workspace, build: bool = False) -> Outcome:
 
 
 def _register(workspace: Workspace, build: bool) -> Outcome:
-    progress.step("1/5 read the registry and check the work tree")
+    progress.step("1/6 read the registry and check the work tree")
     git, first = workspace.git, workspace.project.environments[0]
     registry = workspace.registry()
     if build and lock_at(git, "HEAD") is None:
@@ -53,22 +60,24 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         case rules.Register():
             pass
     if build:
-        progress.step("1/5 get the outputs of the pipeline")
+        progress.step("1/6 get the outputs of the pipeline")
         reproduce(workspace.root)
         _commit(workspace)
     version, because = _number(workspace, registry, source)
-    progress.step(f"2/5 ask the gate of {first}")
+    progress.step(f"2/6 ask the gate of {first}")
     verdict = workspace.judge(registry, first, workspace.root, source, version, slices=True)
     if verdict.status:
         return Outcome(
             Kind.REFUSED, version, f"Not registered. {verdict.sentence}", verdict=verdict
         )
-    progress.step("3/5 store data and models")
+    progress.step("3/6 build again what no version has proven")
+    how = _reproduced(workspace, registry, parse_lock(source.lock))
+    progress.step("4/6 store data and models")
     workspace.storage.push()
-    progress.step("4/5 verify them at the far end")
+    progress.step("5/6 verify them at the far end")
     files = [describe(workspace.root, path) for path in VERSION_FILES]
     workspace.storage.verify(files, first)
-    progress.step(f"5/5 write {version} into the registry")
+    progress.step(f"6/6 write {version} into the registry")
     record = VersionRecord(
         version=version,
         **workspace.stamp("created"),
@@ -83,11 +92,36 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         verdict=verdict.summary,
         golden=golden(workspace.root, parse_contract(source.contract)),
         slices=verdict.slices,
+        reproduced=how,
     )
     record = replace(record, signature=sign(workspace.root, record.statement))
     registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
     words = f"Registered {version}: {'; '.join(because)}."
     return Outcome(Kind.REGISTERED, version, words, verdict)
+
+
+def _reproduced(workspace: Workspace, registry: Registry, lock: Lock) -> Reproduce:
+    """How it is proven that the version's files follow from what is committed.
+
+    Stages that are the newest version's were proven then. Raises Refused where it is not proven.
+    """
+    how = workspace.project.reproduce
+    newest = registry.version(registry.versions[-1]) if registry.versions else None
+    proven = None
+    if newest and newest.reproduced:
+        proven = parse_lock(read_source(workspace.git, newest).lock)
+    names = needed_for(lock, VERSION_FILES) & set(changed_stages(lock, proven))
+    with reproduce_stages(
+        workspace.root,
+        lock,
+        read_pipeline(workspace.root).stages,
+        names,
+        workspace.storage.get_if_there,
+        progress.say,
+    ) as again:
+        if no := rules.is_reproduced(again.words):
+            raise rules.refused(no)
+    return how
 
 
 def _commit(workspace: Workspace) -> str:

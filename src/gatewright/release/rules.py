@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_COMMITTED = "the work tree has changes that are not committed"
     UNLISTED_CODE = "unlisted code"
     STALE_LOCK = "the pipeline would give something else"
+    NOT_REPRODUCED = "the model does not follow from its data and code"
     SKIPS_AN_ENVIRONMENT = "the version was never in the environment before"
     NEWER_IS_LIVE = "a newer version is live"
     NOTHING_IS_LIVE = "nothing is live"
@@ -141,6 +142,18 @@ def lock_is_honest(unlisted_code: Sequence[str], stale_stages: Sequence[str]) ->
             f"{', '.join(stale_stages)}. Run `uv run mlops run`, commit dvc.lock, and run again.",
         )
     return None
+
+
+def is_reproduced(problems: Sequence[str]) -> No | None:
+    """Why the files of the version do not follow from data and code; None if they do."""
+    if not problems:
+        return None
+    return No(
+        Reason.NOT_REPRODUCED,
+        "Not registered, because the model is not what its data and code give: "
+        f"{'; '.join(problems)}. Where dvc.lock is wrong, `uv run dvc repro --force`, commit, and "
+        "run again.",
+    )
 
 
 def registration(same: str | None) -> RegisteredBefore | Register:
