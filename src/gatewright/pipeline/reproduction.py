@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -19,6 +20,7 @@ from gatewright.adapters.commands import run_command
 from gatewright.adapters.dvc import PipelineStage, hidden
 from gatewright.adapters.files import digest, folder_digest, remove, replace_with
 from gatewright.adapters.git import Git
+from gatewright.errors import Refused
 from gatewright.pipeline.dvc_lock import Lock, LockedStage
 
 Say = Callable[[str], None]
@@ -86,23 +88,21 @@ def needed_for(lock: Lock, outputs: Iterable[str]) -> set[str]:
 
 
 def in_order(lock: Lock, names: Collection[str]) -> list[str]:
-    """The stages, each after those whose outputs it reads."""
-    done: list[str] = []
-
-    def visit(name: str) -> None:
-        for source in _sources(lock.stages, name):
-            if source not in done:
-                visit(source)
-        if name not in done:
-            done.append(name)
-
-    for name in sorted(names):
-        visit(name)
-    return [name for name in done if name in names]
+    """The stages, each after those whose outputs it reads. Raises Refused for a circle."""
+    sorter = TopologicalSorter(
+        {name: [s for s in _sources(lock.stages, name) if s in names] for name in sorted(names)}
+    )
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        raise Refused(
+            f"dvc.lock: the stages {', '.join(sorted(set(error.args[1])))} read each other's "
+            "outputs in a circle, so none can be first. Run `uv run mlops run` to make it again."
+        ) from None
 
 
 def _sources(stages: Mapping[str, LockedStage], name: str) -> list[str]:
-    """The stages whose outputs a stage reads. DVC lets no circle be."""
+    """The stages whose outputs a stage reads."""
     deps = stages[name].deps
     return [other for other in stages if other != name and _overlap(stages[other].outs, deps)]
 

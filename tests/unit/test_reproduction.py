@@ -1,0 +1,370 @@
+"""A candidate is what its code, parameters and data give, and not what dvc.lock says that it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skops.io
+import stages
+import yaml
+from parcels import Project, red
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+
+from gatewright.adapters.commands import run_command
+from gatewright.adapters.files import digest
+from gatewright.adapters.model_file import seal
+from gatewright.errors import Refused
+from gatewright.paths import MODEL
+from gatewright.pipeline import reproduction
+from gatewright.pipeline.dvc_lock import Lock, LockedStage, parse_lock
+from gatewright.pipeline.reproduction import changed_stages, in_order, needed_for, path_digest
+
+
+class Candidate:
+    """A branch of somebody who knows the project, and what its judge says."""
+
+    def __init__(self, base: Project) -> None:
+        self.base, self.project = base, base.clone("candidate")
+        self.project.git("checkout", "--quiet", "-b", "change")
+        self.project.mlops("setup")
+        self.proof = base.root.parent / "proof"
+
+    def prove(self, expect: int = 0) -> Any:
+        self.project.commit()
+        words = ("--base", "origin/main", "--out", str(self.proof))
+        self.said = self.project.mlops("prove", *words, expect=expect)
+        print(self.said)
+        return json.loads((self.proof / "proof.json").read_text())
+
+    def judge(self, expect: int = 0) -> Any:
+        words = (str(self.project.root), "--proof", str(self.proof))
+        return self.base.ask("review", *words, expect=expect)
+
+    def run(self, code: str = "") -> None:
+        """Train, with other code, and store what came of it."""
+        if code:
+            script = self.project.root / "src/parcels.py"
+            script.write_text(script.read_text() + code)
+        self.project.mlops("run")
+        self.project.mlops("push")
+
+
+@pytest.fixture
+def candidate(released: Project) -> Candidate:
+    return Candidate(released)
+
+
+def forge(project: Project) -> None:
+    """A forest that learnt the test rows by heart stands under dvc.lock, with all digests right."""
+    rows = project.test_rows
+    forest = make_pipeline(SimpleImputer(), RandomForestClassifier(20, random_state=0))
+    skops.io.dump(forest.fit(rows[["weight", "height"]], rows["broken"]), project.root / MODEL)
+    seal(project.root / MODEL)
+    project.dvc("commit", "--quiet", "--force", "train")
+    project.dvc("repro", "--quiet", "evaluate")
+    project.mlops("push")
+
+
+def lenient(project: Project) -> None:
+    """No check but the lock could tell: nothing is too good."""
+    project.edit("gates.yaml", "too_good: {roc_auc: 0.99}", "too_good: {}")
+    project.commit("Nothing is too good")
+    project.git("push", "--quiet")
+
+
+# The forged model
+
+
+def test_a_forged_model_under_an_honest_looking_lock_is_refused(released: Project) -> None:
+    lenient(released)
+    candidate = Candidate(released)
+    forge(candidate.project)
+    report = candidate.prove(expect=1)
+    assert (report["stale_stages"], report["missing_outputs"]) == ([], [])
+    assert report["reproduced"] == ["train"]
+    (problem,) = report["not_reproduced"]
+    assert problem.startswith(f"{MODEL} is not what train gives: built again, it is ")
+    verdict = candidate.judge(expect=1)
+    assert "lock" in red(verdict)
+    assert "its outputs do not follow from its inputs: model/model.skops" in verdict["sentence"]
+
+
+def test_the_mended_lock_names_what_the_code_gives(candidate: Candidate) -> None:
+    project = candidate.project
+    honest = yaml.safe_load((project.root / "dvc.lock").read_text())
+    forge(project)
+    candidate.prove(expect=1)
+    assert "The mended one is " in candidate.said.out
+    assert yaml.safe_load((candidate.proof / "dvc.lock").read_text()) == honest
+
+
+def test_a_job_that_says_nothing_of_building_again_is_not_believed(released: Project) -> None:
+    """Its report has nothing against the candidate: written by hand, or by an older library."""
+    lenient(released)
+    candidate = Candidate(released)
+    forge(candidate.project)
+    candidate.prove(expect=1)
+    path = candidate.proof / "proof.json"
+    for silent in ({"affects_model": True}, {"affects_model": True, "reproduced": ["evaluate"]}):
+        path.write_text(json.dumps(silent))
+        verdict = candidate.judge(expect=1)
+        assert "not built again by the candidate's own job: " in verdict["sentence"]
+        assert "train" in verdict["sentence"]
+
+
+def test_a_forged_model_is_not_registered(released: Project) -> None:
+    """As if it had been merged past the gate."""
+    lenient(released)
+    forge(released)
+    released.commit("Only data changed")
+    before = released.registry()
+    said = released.mlops("register", expect=1)
+    assert "Not registered, because the model is not what its data and code give" in said.err
+    assert "model/model.skops is not what train gives" in said.err
+    assert released.registry() == before
+
+
+def test_outputs_that_dvc_remembers_prove_nothing(released: Project) -> None:
+    """DVC's cache and what it remembers of runs say that training gave the forged model."""
+    honest = digest(released.root / MODEL, "md5")
+    lenient(released)
+    forge(released)
+    forged = digest(released.root / MODEL, "md5")
+    for path in (released.root / ".dvc/cache/runs").rglob("*"):
+        if path.is_file() and honest in (text := path.read_text()):
+            path.chmod(0o644)
+            path.write_text(text.replace(honest, forged))
+    (released.root / "dvc.lock").unlink()
+    (released.root / MODEL).unlink()
+    released.dvc("repro", "--quiet")
+    assert digest(released.root / MODEL, "md5") == forged, "DVC remembers it as what training gave"
+    released.commit("Forged")
+    said = released.mlops("register", expect=1)
+    assert "model/model.skops is not what train gives" in said.err
+
+
+# Honest candidates
+
+
+def test_what_is_not_the_base_branchs_is_built_again(candidate: Candidate) -> None:
+    (candidate.project.root / "params.yaml").write_text("train: {C: 0.5}\n")
+    candidate.run()
+    report = candidate.prove()
+    assert report["reproduced"] == ["train", "evaluate"], "check is the base branch's"
+    assert "Built again, byte for byte: train, evaluate.\n" in candidate.said.out
+    verdict = candidate.judge()
+    (lock,) = [answer for answer in verdict["answers"] if answer["check"] == "lock"]
+    assert lock["findings"][0]["message"] == (
+        "code, parameters and data are those of dvc.lock; built again, byte for byte: "
+        "train, evaluate"
+    )
+
+
+def test_a_version_says_that_it_was_built_again(
+    second: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert second.record("1.1.0")["reproduced"] == "always"
+    ran = counted(monkeypatch)
+    second.retrain(0.25)
+    second.mlops("register")
+    assert ran == ["python src/parcels.py", "mlops seal model/model.skops model/baseline.skops"]
+
+
+def test_what_an_older_version_never_proved_is_built_again(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registered before models were built again: its record says nothing of it."""
+    monkeypatch.setattr("gatewright.release.register._reproduced", lambda *_: None)
+    trained.mlops("register")
+    assert trained.record("1.0.0")["reproduced"] is None
+    monkeypatch.undo()
+    ran = counted(monkeypatch)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(trained.root.parent / "gitconfig"))
+    (trained.root.parent / "gitconfig").write_text("[user]\nname = T\nemail = t@example.com\n")
+    trained.retrain(0.5)
+    trained.mlops("register")
+    assert "mlops check" in ran
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    ran: list[str] = []
+
+    def run(command: str, folder: Path) -> int:
+        ran.append(command)
+        return stages.in_process(command, folder)
+
+    monkeypatch.setattr(reproduction, "run_command", run)
+    return ran
+
+
+# What cannot be built again
+
+RANDOM = """
+import os
+model = make_pipeline(SimpleImputer(), LogisticRegression())
+model.fit(train[["weight", "height"]], train["broken"])
+model[-1].coef_[:] += 1e-6 * int.from_bytes(os.urandom(4), "big") / 2**32
+skops.io.dump(model, "model/model.skops")
+"""
+BY_HAND = """
+from sklearn.tree import DecisionTreeClassifier as Tree
+if Path("notes.txt").exists():
+    model = make_pipeline(SimpleImputer(), Tree()).fit(test[["weight", "height"]], test["broken"])
+    skops.io.dump(model, "model/model.skops")
+"""
+
+
+def test_training_that_varies_is_told_with_both_digests(candidate: Candidate) -> None:
+    candidate.run(RANDOM)
+    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+    assert problem.startswith(f"train is not deterministic: built twice, {MODEL} is ")
+    first, second = (
+        problem.partition(" is ")[2].partition(f"{MODEL} is ")[2].split(". ")[0].split(" and ")
+    )
+    assert first != second
+    assert "`reproduce: attested`" in problem
+    assert not (candidate.proof / "dvc.lock").exists(), "there is none that would hold"
+    assert "lock" in red(candidate.judge(expect=1))
+
+
+def test_what_only_lies_on_a_machine_is_not_read(candidate: Candidate) -> None:
+    (candidate.project.root / "notes.txt").write_text("Learn the test rows by heart.\n")
+    (candidate.project.root / ".git/info/exclude").write_text("notes.txt\n")
+    candidate.run(BY_HAND)
+    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+    assert problem.startswith(f"{MODEL} is not what train gives")
+
+
+def test_a_stage_that_fails_proves_nothing(candidate: Candidate) -> None:
+    (candidate.project.root / "notes.txt").write_text("Only here.\n")
+    (candidate.project.root / ".git/info/exclude").write_text("notes.txt\n")
+    candidate.run("\nassert Path('notes.txt').exists()\n")
+    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+    assert problem.startswith("train cannot be built again: `python src/parcels.py` ended with ")
+
+
+def test_an_input_that_is_another_one_proves_nothing(
+    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (candidate.project.root / "params.yaml").write_text("train: {C: 0.5}\n")
+    candidate.run()
+    asked: list[Iterable[str]] = []
+    monkeypatch.setattr(
+        "gatewright.adapters.dvc.Storage.get_if_there", lambda _, paths: asked.append(paths)
+    )
+    unaware = Unaware(candidate)
+    raw = candidate.project.root / "data/raw/2026-01.parquet"
+    raw.chmod(0o644)
+    raw.write_bytes(raw.read_bytes() + b" ")
+    monkeypatch.setattr("gatewright.pipeline.lock_verification.read_pipeline", unaware)
+    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+    assert problem.startswith("the input data/raw is ")
+    assert asked == [["data/raw"]]
+
+
+class Unaware:
+    """DVC does not look at the data, as where its state says that nothing changed."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        from gatewright.adapters.dvc import read_pipeline
+
+        self.pipeline = read_pipeline(candidate.project.root)
+
+    def __call__(self, _: Path) -> Any:
+        return self.pipeline
+
+
+# How stages run
+
+
+def test_a_stage_gives_the_same_by_the_shell(
+    trained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other tests run in this process."""
+    monkeypatch.setattr(reproduction, "run_command", run_command)
+    trained.mlops("register")
+    assert trained.record("1.0.0")["reproduced"] == "always"
+
+
+def test_a_command_gets_no_key_and_no_code_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("")
+    for name in ("PYTHONPATH", "SIGNING_KEY", "REGISTRY_KEY", "GITHUB_TOKEN"):
+        monkeypatch.setenv(name, str(tmp_path))
+    command = "env > env; python -c 'import evil' 2> said"
+    folder = tmp_path / "here"
+    folder.mkdir()
+    assert run_command(command, folder) == 1
+    names = {line.partition("=")[0] for line in (folder / "env").read_text().splitlines()}
+    assert not names & {"PYTHONPATH", "SIGNING_KEY", "REGISTRY_KEY", "GITHUB_TOKEN"}
+    assert "No module named 'evil'" in (folder / "said").read_text()
+
+
+def test_what_a_stage_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
+    assert run_command("(sleep 0.5; echo late > late) & true", tmp_path) == 0
+    time.sleep(1)
+    assert not (tmp_path / "late").exists()
+
+
+# What follows from a lock alone
+
+
+def stage(deps: str, outs: str, md5: str = "a" * 32) -> LockedStage:
+    return LockedStage(
+        ("x",), dict.fromkeys(deps.split(), md5), dict.fromkeys(outs.split(), md5), {}
+    )
+
+
+CHAIN = Lock(
+    *({}, {}, {}, {}),
+    {
+        "card": stage("model/model.skops reports/metrics.json", "card.md"),
+        "check": stage("data/raw", "reports/data.json"),
+        "evaluate": stage("model data/test", "reports/metrics.json"),
+        "split": stage("data/raw reports/data.json", "data/test data/train"),
+        "train": stage("data/train", "model"),
+    },
+)
+
+
+def test_stages_run_after_what_they_read() -> None:
+    assert in_order(CHAIN, list(CHAIN.stages)) == ["check", "split", "train", "evaluate", "card"]
+    assert in_order(CHAIN, ["card", "train"]) == ["train", "card"]
+
+
+def test_stages_that_wait_for_each_other_are_refused() -> None:
+    circle = {"egg": stage("hen", "egg"), "hen": stage("egg", "hen")}
+    with pytest.raises(Refused, match="egg, hen read each other's outputs in a circle"):
+        in_order(Lock({}, {}, {}, {}, circle), ["egg", "hen"])
+
+
+def test_only_what_changed_is_built_again() -> None:
+    other = Lock({}, {}, {}, {}, CHAIN.stages | {"train": stage("data/train", "model", "b" * 32)})
+    assert changed_stages(other, CHAIN) == ["train"]
+    assert changed_stages(CHAIN, CHAIN) == []
+    assert changed_stages(CHAIN, None) == list(CHAIN.stages)
+
+
+def test_what_an_output_comes_from_is_known() -> None:
+    assert needed_for(CHAIN, ["reports/data.json"]) == {"check"}
+    assert "train" in needed_for(CHAIN, ["model/model.skops"])
+    assert "card" not in needed_for(CHAIN, ["model/model.skops"])
+
+
+def test_digests_are_those_by_which_dvc_names_files_and_folders(trained: Project) -> None:
+    locked = parse_lock((trained.root / "dvc.lock").read_text())
+    for path, md5 in {**locked.deps, **locked.outs}.items():
+        assert path_digest(trained.root, path) == md5, path
+    assert locked.deps["data/raw"].endswith(".dir")
+    assert path_digest(trained.root, "nothing") is None
+    (trained.root / "link").symlink_to("dvc.lock")
+    assert path_digest(trained.root, "link") is None
+    assert path_digest(trained.root, "dvc.lock") == digest(trained.root / "dvc.lock", "md5")
