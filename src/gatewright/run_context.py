@@ -33,6 +33,7 @@ class RunContext:
     own_token: str | None = field(default=None, repr=False)  # of a person: GH_TOKEN
     registry_key: str | None = field(default=None, repr=False)
     signing_key: str | None = field(default=None, repr=False)
+    training_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> RunContext:
@@ -60,6 +61,7 @@ class RunContext:
             own_token=text("GH_TOKEN"),
             registry_key=text("REGISTRY_KEY"),
             signing_key=text("SIGNING_KEY"),
+            training_key=text("TRAINING_KEY"),
         )
 
     @property

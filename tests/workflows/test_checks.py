@@ -181,6 +181,8 @@ def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
 
 # train.yml
 
+BRANCH = {"branch": "change"}
+
 
 def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
     """On the team's own runner; then its gate has nothing to build."""
@@ -189,7 +191,7 @@ def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
     github.parcels.parameter(0.5)
     before = github.push("Less trust")
     github.act = True
-    walk = github.dispatch("train.yml", ref="change", words=("-P", "gpu=-self-hosted"))
+    walk = github.dispatch("train.yml", BRANCH, words=("-P", "gpu=-self-hosted"))
     results(walk, train="success")
     project = github.project
     project.git("pull", "--quiet", "origin", "change")
@@ -209,7 +211,7 @@ def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
 def test_what_cannot_be_trained_changes_nothing(github: GitHubActions) -> None:
     (github.project.root / "params.yaml").write_text("train: {C: much}\n")
     before = github.push("Much trust")
-    walk = github.dispatch("train.yml", ref="change")
+    walk = github.dispatch("train.yml", BRANCH)
     results(walk, train="failure")
     assert github.project.git("ls-remote", "origin", "change").split()[0] == before
     assert github.hub.dispatches == []
@@ -247,12 +249,13 @@ def test_setup_holds_a_key_for_storage_over_ssh(github: GitHubActions) -> None:
     path.write_text(path.read_text().partition("      - run: uv run --locked mlops push")[0])
     github.project.edit(
         ".github/workflows/train.yml",
-        "      - run: uv run --locked mlops run\n",
+        "      - run: uv run --locked mlops run --anew\n        env:\n"
+        "          GITHUB_TOKEN: ${{ github.token }}\n",
         "      - run: ssh-add -L > held\n      - run: cp held ~/.ssh/known_hosts ${STANDIN}\n"
         "      - run: ssh-agent -k\n",
     )
     github.push()
-    walk = github.dispatch("train.yml", ref="change")
+    walk = github.dispatch("train.yml", BRANCH, ref="change")
     assert walk.status == 0, walk.end
     assert walk.noted("held")[0].split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
     assert walk.noted("known_hosts") == ["files.example.com ssh-ed25519 AAAA"]

@@ -81,7 +81,7 @@ def test_a_branch_that_is_trained_is_a_word(github: GitHubActions, mark: Path) -
     github.branch(name)
     github.push("Change")
     github.act = True
-    walk = github.dispatch("train.yml", ref=name)
+    walk = github.dispatch("train.yml", {"branch": name})
     ran(walk, train="success")
     assert (walk.status, {ref for _, ref in github.hub.dispatches}) == (0, {name})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 # What would let code from elsewhere run in a stage, or give it what it has no business with.
 _DROPPED = (
     *("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "GITHUB_TOKEN", "SIGNING_KEY", "REGISTRY_KEY"),
+    "TRAINING_KEY",
     *("ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
 )
 

@@ -290,8 +290,10 @@ def must(root: Path, *args: str) -> None:
         raise Refused(f"`dvc {' '.join(args)}` failed; its message stands above.")
 
 
-def run_pipeline(root: Path, *stages: str) -> None:
+def run_pipeline(root: Path, *stages: str, anew: bool = False) -> None:
     """Run the stages whose inputs changed; with names, only up to those.
+
+    `anew` runs all of them, and takes nothing from what DVC remembers of earlier runs.
 
     Raises Misuse for a stage that there is not, Refused if a stage fails, and Undecided if
     somebody interrupts it.
@@ -299,7 +301,7 @@ def run_pipeline(root: Path, *stages: str) -> None:
     if stages and (unknown := set(stages) - {s.name for s in read_pipeline(root).stages}):
         known = ", ".join(stage.name for stage in read_pipeline(root).stages)
         raise Misuse(f"There is no stage '{min(unknown)}'. There are: {known}.")
-    status = dvc(root, "repro", *stages)
+    status = dvc(root, "repro", *(("--force", "--no-run-cache") if anew else ()), *stages)
     if status == _INTERRUPTED:
         raise Undecided("The pipeline was interrupted. Run it again; what is done stays done.")
     if status:
@@ -311,13 +313,13 @@ def record_stages(root: Path, stages: Iterable[str]) -> None:
     must(root, "commit", "--quiet", "--force", *stages)
 
 
-def reproduce(root: Path, *stages: str) -> None:
+def reproduce(root: Path, *stages: str, anew: bool = False) -> None:
     """As `run_pipeline`, after setting up a clone in which that was not done yet."""
     if not (root / ".dvc/cache").exists():
         storage = Storage(root)
         with storage.git.alone():
             storage.set_up()
-    run_pipeline(root, *stages)
+    run_pipeline(root, *stages, anew=anew)
 
 
 def _copied(source: Any, target: Any, size: int | None) -> tuple[int, str, str]:

@@ -12,6 +12,7 @@ def add_to(parser: Parser) -> None:
     parser.command("setup", _storage, "get this clone ready: storage, data, hooks")
     run = parser.command("run", _run, "run the pipeline: check, split, train, evaluate, card")
     run.add_argument("stage", nargs="*", help="only up to this stage")
+    run.add_argument("--anew", action="store_true", help="every stage, whatever DVC remembers")
     new = parser.command(
         "ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival"
     )
@@ -46,7 +47,7 @@ def _storage(arguments: Arguments) -> None:
 def _run(arguments: Arguments) -> None:
     from gatewright.adapters.dvc import reproduce
 
-    reproduce(arguments.root, *arguments.stage)
+    reproduce(arguments.root, *arguments.stage, anew=arguments.anew)
 
 
 def _ingest(arguments: Arguments) -> None:

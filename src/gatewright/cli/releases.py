@@ -1,8 +1,10 @@
-"""Versions on their way: register, promote, rollback, drill, smoke, retire, publish, deliver."""
+"""Versions on their way: register, promote, rollback, drill, smoke, retire, publish,
+attest, deliver."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewright.cli.parser import Arguments, Parser, plain, required
@@ -45,6 +47,9 @@ def add_to(parser: Parser) -> None:
         "publish", _publish, "show on GitHub what is live: release, deployment"
     )
     publish.add_argument("env")
+    attest = parser.command("attest", _attest, "sign what a training of another checkout gave")
+    attest.add_argument("trained", type=Path, help="the checkout, as `mlops deliver` left it")
+    attest.add_argument("--commit", required=True, help="what the training delivered")
     parser.command(
         "deliver", _deliver, "commit what was trained to its branch and start the checks"
     )
@@ -150,7 +155,17 @@ def _publish(arguments: Arguments) -> None:
     print(publish(arguments.root, arguments.env, last))
 
 
+def _attest(arguments: Arguments) -> None:
+    from gatewright.release.trained_branch import attest_and_deliver
+
+    trained = arguments.called_from / arguments.trained
+    print(attest_and_deliver(arguments.root, trained, arguments.commit, current().run_page))
+
+
 def _deliver(arguments: Arguments) -> None:
     from gatewright.release.trained_branch import deliver
 
-    print(deliver(arguments.root))
+    done = deliver(arguments.root)
+    _tell_workflow(current(), f"commit={done.commit}")
+    _tell_workflow(current(), f"attest={str(done.attest).lower()}")
+    print(done.sentence)

@@ -19,6 +19,7 @@ from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import GateInputs, Loaded, gather
 from gatewright.gate.verdict import Answer, Later, Verdict, judge
 from gatewright.paths import TEST
+from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import (
     Changes,
     find_changes,
@@ -35,12 +36,13 @@ from gatewright.pipeline.lock_verification import (
     read_report,
     unlisted_code,
 )
-from gatewright.pipeline.reproduction import changed_stages
+from gatewright.pipeline.reproduction import Reproduce, changed_stages
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import Registry, fetch_registry
 
 POLICY = "gates.yaml"
+_AGREE = "code, parameters and data are those of dvc.lock"
 _QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
 
 
@@ -68,7 +70,7 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
         proven = lock_at(theirs, base)
-        findings = _honest(candidate, lock, proof, changed_stages(lock, proven))
+        findings = _honest(root, candidate, lock, proven, proof, policies.reproduce)
         findings += _collect(storage, stored, lock, proof, folder)
         known = _known(storage, stored, proven, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
@@ -93,16 +95,32 @@ def _live_version(registry: Registry | None, environment: str) -> str | None:
     return live.version if live else None
 
 
-def _honest(candidate: Path, lock: Lock, proof: Path, changed: list[str]) -> list[Finding]:
-    """What DVC says of the lock here, and what the candidate's job told of it.
-
-    `changed` are the stages that are not the base branch's: each must have been built again.
-    """
-    mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
-    findings = []
+def _honest(
+    root: Path,
+    candidate: Path,
+    lock: Lock,
+    proven: Lock | None,
+    proof: Path,
+    reproduce: Reproduce,
+) -> list[Finding]:
+    """Whether dvc.lock describes the candidate, and its outputs are what its inputs give."""
     try:
         reported = read_report(proof)
     except Refused:
+        reported = None
+    if found := _dishonest(candidate, lock, reported):
+        return found
+    changed = changed_stages(lock, proven)
+    if reproduce == "attested" and changed:
+        return [_attested(changed, not_attested(root, Git(candidate), "HEAD"))]
+    return [_built_again(changed, reported.reproduced if reported else [])]
+
+
+def _dishonest(candidate: Path, lock: Lock, reported: LockReport | None) -> list[Finding]:
+    """What DVC says against the lock here, and what the candidate's own job told against it."""
+    mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
+    findings = []
+    if reported is None:
         reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
     pipeline = read_pipeline(candidate)
@@ -112,13 +130,21 @@ def _honest(candidate: Path, lock: Lock, proof: Path, changed: list[str]) -> lis
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))
     if other := reported.not_reproduced:
         findings.append(_no(f"its outputs do not follow from its inputs: {'; '.join(other)}"))
-    if findings:
-        return findings
-    if believed := [name for name in changed if name not in reported.reproduced]:
-        return [_no(f"not built again by the candidate's own job: {', '.join(believed)}")]
-    words = "code, parameters and data are those of dvc.lock"
+    return findings
+
+
+def _attested(changed: list[str], why_not: str | None) -> Finding:
+    if why_not:
+        return _no(f"nothing attests what {', '.join(changed)} gave: {why_not}")
+    return Finding("pass", f"{_AGREE}; attested by the workflow that trained: {', '.join(changed)}")
+
+
+def _built_again(changed: list[str], ran: list[str]) -> Finding:
+    """Each stage that is not the base branch's must have run again."""
+    if believed := [name for name in changed if name not in ran]:
+        return _no(f"not built again by the candidate's own job: {', '.join(believed)}")
     again = f"; built again, byte for byte: {', '.join(changed)}" if changed else ""
-    return [Finding("pass", f"{words}{again}")]
+    return Finding("pass", f"{_AGREE}{again}")
 
 
 def _collect(

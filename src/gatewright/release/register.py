@@ -13,6 +13,7 @@ from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.signing import sign
 from gatewright.contract.schema import parse_contract
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
+from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import unlisted_code
@@ -111,6 +112,11 @@ def _reproduced(workspace: Workspace, registry: Registry, lock: Lock) -> Reprodu
     if newest and newest.reproduced:
         proven = parse_lock(read_source(workspace.git, newest).lock)
     names = needed_for(lock, VERSION_FILES) & set(changed_stages(lock, proven))
+    if how == "attested":
+        why = not_attested(workspace.root, workspace.git, "HEAD") if names else None
+        if no := rules.is_attested(why):
+            raise rules.refused(no)
+        return how
     with reproduce_stages(
         workspace.root,
         lock,

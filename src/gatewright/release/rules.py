@@ -156,6 +156,14 @@ def is_reproduced(problems: Sequence[str]) -> No | None:
     )
 
 
+def is_attested(why_not: str | None) -> No | None:
+    """Why nobody vouches for what training gave; None if the workflow `train` does."""
+    if not why_not:
+        return None
+    words = "Not registered, because gates.yaml says `reproduce: attested` and "
+    return No(Reason.NOT_REPRODUCED, f"{words}{why_not}")
+
+
 def registration(same: str | None) -> RegisteredBefore | Register:
     """What `register` does; `same` is the version that this model is already."""
     return RegisteredBefore(same) if same else Register()

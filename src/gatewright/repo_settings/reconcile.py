@@ -26,12 +26,14 @@ from gatewright.adapters.github_answers import (
     PublicKey,
     Team,
 )
-from gatewright.adapters.signing import KEY as SIGNING
-from gatewright.adapters.signing import SIGNERS, make_signing_key, signers
+from gatewright.adapters.signing import TRAININGS, VERSIONS, Role, make_signing_key, signers
 from gatewright.errors import Refused, Undecided
+from gatewright.gate.policy import NAME as POLICY
+from gatewright.gate.policy import PolicyFile
 from gatewright.repo_settings import desired
 
 KEY_TITLE = "mlops registry"
+TRAINING = "training"  # the environment whose jobs may attest
 _ACTIONS = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
 
 
@@ -57,6 +59,7 @@ def plan(root: Path, github: GitHub) -> list[Step]:
         *_environments(root, github),
         *_key(root, github),
         *_signing(root, github),
+        *_training(root, github),
     ]
 
 
@@ -203,18 +206,40 @@ def _key(root: Path, github: GitHub) -> list[Step]:
 def _signing(root: Path, github: GitHub) -> list[Step]:
     """A key that signs versions: a secret of the first environment, where they are registered."""
     first = desired.environments(root)[0].name
-    if signers(root) and _has_secret(github, first, SIGNING):
+    if signers(root) and _has_secret(github, first, VERSIONS.secret):
         return []
+    return [_new_key(root, github, first, VERSIONS, "signs versions")]
+
+
+def _training(root: Path, github: GitHub) -> list[Step]:
+    """Where trainings are attested, an environment that only the default branch's jobs enter."""
+    if PolicyFile.parse(read_text(root / POLICY)).reproduce != "attested":
+        return []
+    first = desired.environments(root)[0]
+    environment = desired.Environment(name=TRAINING, branches=first.branches)
+    there = github.find(f"environments/{TRAINING}", Environment)
+    steps = []
+    if there is None or not _protected(there, environment, []):
+        words = f"environment {TRAINING}: from {', '.join(environment.branches)}"
+        steps.append(Step(words, _put(github, environment, [])))
+    steps += _branches(github, environment, there)
+    if not (signers(root, TRAININGS) and _has_secret(github, TRAINING, TRAININGS.secret)):
+        steps.append(_new_key(root, github, TRAINING, TRAININGS, "attests trainings"))
+    return steps
+
+
+def _new_key(root: Path, github: GitHub, environment: str, role: Role, does: str) -> Step:
+    """A key whose private half is a secret, and whose public half is added to the role's file."""
 
     def renew() -> None:
         private, public = make_signing_key()
-        path = root / SIGNERS
+        path = root / role.file
         before = read_text(path).rstrip() + "\n\n" if path.exists() else ""
-        put_secret(github, first, SIGNING, private)
+        put_secret(github, environment, role.secret, private)
         write_whole(path, before + public)
 
-    words = f"a new key that signs versions, as secret {SIGNING} of {first}; commit {SIGNERS}"
-    return [Step(words, renew)]
+    words = f"a new key that {does}, as secret {role.secret} of {environment}; commit {role.file}"
+    return Step(words, renew)
 
 
 def _has_secret(github: GitHub, environment: str, name: str = KEY) -> bool:

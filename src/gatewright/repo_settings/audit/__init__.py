@@ -22,6 +22,7 @@ def examine(workspace: Workspace) -> list[Row]:
     rows = [
         *_answer("policy", lambda: policy.approvals(project)),
         *_answer("protection", lambda: policy.protection(project)),
+        *_answer("reproduction", lambda: policy.reproduction(project)),
         *_answer("library", lambda: library.versions(root)),
         *_answer("owners", lambda: files.owners(root)),
         *_answer("pins", lambda: files.pins(root, hub)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gatewright.adapters.signing import SIGNERS, signers
+from gatewright.adapters.signing import SIGNERS, TRAININGS, signers
 from gatewright.project import Project
 from gatewright.repo_settings.audit.rows import Row
 
@@ -31,3 +31,14 @@ def protection(project: Project) -> Iterator[Row]:
     words = f"{keys} keys may sign versions" if keys else "no key signs versions: "
     words += "" if keys else "`mlops github apply --yes` makes one"
     yield Row("good" if keys else "note", str(SIGNERS), words)
+
+
+def reproduction(project: Project) -> Iterator[Row]:
+    """What proves that a model follows from its data and code."""
+    if project.reproduce == "always":
+        yield Row("good", "reproduction", "each model is built again before it may enter")
+        return
+    keys = len(signers(project.root, TRAININGS))
+    words = f"trainings are attested; {keys} keys of {TRAININGS.file} may"
+    mend = ", so no model can enter: `mlops github apply --yes` makes one"
+    yield Row("good" if keys else "bad", "reproduction", words + ("" if keys else mend))
