@@ -37,10 +37,10 @@ class Candidate:
         self.proof = base.root.parent / "proof"
 
     def prove(self, expect: int = 0) -> Any:
-        self.project.commit()
+        self.project.git("add", "--all")
+        self.project.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", "Change")
         words = ("--base", "origin/main", "--out", str(self.proof))
         self.said = self.project.mlops("prove", *words, expect=expect)
-        print(self.said)
         return json.loads((self.proof / "proof.json").read_text())
 
     def judge(self, expect: int = 0) -> Any:
