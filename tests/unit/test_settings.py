@@ -121,6 +121,29 @@ def test_the_key_that_signs_is_made_and_its_public_half_is_there_to_commit(
     assert "SIGNING_KEY" not in hub.secrets["production"]
 
 
+def reproduction(project: Project) -> tuple[str, str]:
+    """What the doctor says of it; as nothing else is set, it says no to the whole."""
+    (row,) = [r for r in project.ask("doctor", expect=1) if r["subject"] == "reproduction"]
+    return row["state"], row["words"]
+
+
+def test_where_trainings_are_attested_only_the_default_branch_has_the_key(
+    guarded: Project, hub: Hub
+) -> None:
+    apply(guarded)
+    assert "training" not in hub.environments
+    guarded.edit("gates.yaml", "checks:\n", "reproduce: attested\nchecks:\n")
+    mark, words = reproduction(guarded)
+    assert mark == "bad"
+    assert "0 keys of security/trainers.txt may, so no model can enter" in words
+    told = " ".join(apply(guarded)["changed"])
+    assert "as secret TRAINING_KEY of training; commit security/trainers.txt" in told
+    assert [p["name"] for p in hub.branch_policies["training"]] == ["main"]
+    assert set(hub.secrets["training"]) == {"TRAINING_KEY"}, "it writes no registry"
+    assert reproduction(guarded)[0] == "good"
+    assert apply(guarded) == {"changed": [], "could not": []}
+
+
 def test_what_was_changed_by_hand_is_changed_back(guarded: Project, hub: Hub) -> None:
     apply(guarded)
     hub.rulesets[0]["rules"] = []

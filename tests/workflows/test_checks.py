@@ -6,6 +6,7 @@ same steps in this process, with the tools of the generated project.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ from acting import GitHubActions, Walk, on_github
 from advisories import Advisories
 from projects import Parcels, Project
 from published import Description
+
+from gatewright.adapters.signing import make_signing_key
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +185,7 @@ def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
 # train.yml
 
 BRANCH = {"branch": "change"}
+RANDOM = "LogisticRegression(C=1 + 1e-6 * int.from_bytes(os.urandom(2), 'big'))"
 
 
 def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
@@ -206,6 +210,33 @@ def test_a_branch_is_trained_and_comes_home(github: GitHubActions) -> None:
     gate = github.dispatch("model-gate.yml", ref="change")
     results(gate, candidate="success", judge="success", **{"model-gate": "success"})
     assert "Running stage" not in gate.log
+
+
+def test_a_training_is_attested_by_the_default_branch(github: GitHubActions) -> None:
+    """Its key comes to the second job, which runs none of the branch's code."""
+    project, (private, public) = github.project, make_signing_key()
+    project.git("checkout", "--quiet", "main")
+    project.edit("gates.yaml", "checks:\n", "reproduce: attested\nchecks:\n")
+    (project.root / "security/trainers.txt").write_text(public)
+    project.commit("Trainings are attested")
+    project.git("push", "--quiet", "--no-verify", "origin", "main")
+    project.git("checkout", "--quiet", "-B", "change")
+    github.secrets["TRAINING_KEY"] = private
+    project.edit("src/parcels.py", "LogisticRegression(C=strength)", RANDOM)
+    project.edit("src/parcels.py", "import pandas", "import os\n\nimport pandas")
+    github.push("Another each time")
+    github.act = True
+    walk = github.dispatch("train.yml", BRANCH)
+    results(walk, train="success", attest="success")
+    assert {ref for _, ref in github.hub.dispatches} == {"change"}
+    assert len(github.hub.dispatches) == 3, "only what is attested is worth a check"
+    project.git("pull", "--quiet", "origin", "change")
+    statement = json.loads((project.root / "reports/attestation.json").read_text())["statement"]
+    assert statement["commit"] == project.git("rev-parse", "HEAD~1")
+    github.act = False
+    gate = github.dispatch("model-gate.yml", ref="change")
+    results(gate, candidate="success", judge="success", **{"model-gate": "success"})
+    assert "attested by the workflow that trained: train" in json.dumps(gate.verdict)
 
 
 def test_what_cannot_be_trained_changes_nothing(github: GitHubActions) -> None:

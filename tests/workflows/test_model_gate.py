@@ -20,6 +20,7 @@ from acting import GitHubActions, Walk, on_github
 from parcels import make_model, make_rows
 from projects import ASKED, Parcels, Project, change_library, copy
 from published import Description
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -278,6 +279,20 @@ def test_outputs_that_nobody_can_build_are_refused(github: GitHubActions) -> Non
     assert "model/model.skops is not in storage" in said(walk)
     assert "model/model.skops is not what train gives: built again, it is" in said(walk)
     assert model in (walk.artifacts / "proof/dvc.lock").read_text()
+
+
+def test_a_forged_model_is_built_again_and_refused(github: GitHubActions) -> None:
+    """It learnt the test rows by heart, and stands under dvc.lock with every digest right."""
+    rows = pd.read_parquet(github.project.root / "data/split/test.parquet")
+    forest = RandomForestClassifier(10, max_depth=6, random_state=0)
+    model = make_pipeline(SimpleImputer(), forest)
+    github.parcels.swap(model.fit(rows[["weight", "height"]], rows["broken"]))
+    github.project.run("dvc", "repro", "--quiet", "evaluate")
+    github.project.mlops("push")
+    walk = github.pull_request()
+    refused(walk, "lock")
+    assert "its outputs do not follow from its inputs: model/model.skops is not what" in said(walk)
+    assert walk.verdict["metrics"]["roc_auc"]["candidate"]["value"] > 0.9
 
 
 def test_data_that_nobody_stored_is_told_how_to_store(github: GitHubActions) -> None:
