@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from gatewright.adapters.dvc import as_dvc_reads
 from gatewright.adapters.files import digest
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused
@@ -37,11 +39,41 @@ class Lock:
         return wrong
 
 
+@dataclass(frozen=True)
+class LockedStage:
+    """What dvc.lock says of one stage: digests by path, and parameters by file, as DVC reads them.
+
+    Paths are written as in dvc.yaml.
+    """
+
+    cmd: object
+    deps: dict[str, str]
+    outs: dict[str, str]
+    params: dict[str, dict[str, object]]
+
+
+def locked_stages(text: str) -> dict[str, LockedStage]:
+    """The stages by name. Raises Refused as `parse_lock`, and for digests of DVC 2."""
+    stages = _stages(text)
+    read = as_dvc_reads(text, "dvc.lock")["stages"]
+    found = {}
+    for name, stage in stages.items():
+        deps, outs = (_digests(name, stage, kind) for kind in ("deps", "outs"))
+        for item in (*stage.get("deps", []), *stage.get("outs", [])):
+            if item.get("hash") != "md5":
+                raise Refused(
+                    f"dvc.lock: {item['path']} of the stage {name} has a digest of DVC 2. Run "
+                    "`uv run dvc cache migrate --dvc-files`."
+                )
+        _params(name, stage)
+        params = read[name].get("params", {}) if name in read else {}
+        found[str(name)] = LockedStage(stage.get("cmd"), deps, outs, params)
+    return found
+
+
 def parse_lock(text: str) -> Lock:
     """Raises Refused for anything but what DVC writes: stages with paths and their md5."""
-    stages = parse_yaml(text, "dvc.lock").get("stages")
-    if not isinstance(stages, dict) or not stages:
-        raise Refused("dvc.lock names no stages. Run `uv run mlops run` to make it again.")
+    stages = _stages(text)
     outs: dict[str, str] = {}
     deps: dict[str, str] = {}
     params: dict[str, object] = {}
@@ -53,6 +85,13 @@ def parse_lock(text: str) -> Lock:
         reads |= dict.fromkeys(made, tuple(read))
         params |= _params(name, stage)
     return Lock(outs, deps, params, reads, tuple(map(str, stages)))
+
+
+def _stages(text: str) -> dict[Any, Any]:
+    stages = parse_yaml(text, "dvc.lock").get("stages")
+    if not isinstance(stages, dict) or not stages:
+        raise Refused("dvc.lock names no stages. Run `uv run mlops run` to make it again.")
+    return stages
 
 
 def _digests(name: object, stage: object, kind: str) -> dict[str, str]:

@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gatewright.adapters.dvc import Pipeline, Storage, hidden, read_pipeline, run_pipeline
+from gatewright.adapters.dvc import Storage, run_pipeline
 from gatewright.adapters.files import digest, read_text, write_whole
 from gatewright.adapters.git import Git
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import find_changes
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
+from gatewright.pipeline.shadows import module_names, shadows
 from gatewright.pipeline.stage_code import code_gaps, source_files
+from gatewright.pipeline.staleness import Pipeline, read_pipeline
+from gatewright.pipeline.work_tree import WorkTree
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
 REPORT = "proof.json"
@@ -61,22 +65,31 @@ def lock_problems(root: Path) -> list[str]:
     return [*unlisted_code(root, pipeline, lock), *inputs, *lock.differences(root, here)]
 
 
-def unlisted_code(root: Path, pipeline: Pipeline, lock: Lock) -> list[str]:
+def unlisted_code(
+    root: Path, pipeline: Pipeline, lock: Lock, held: Collection[str] | None = None
+) -> list[str]:
     """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
 
-    Bytecode that Git holds would run in place of a source that did not change; of a stage that
+    `held` are the paths that Git holds, where Git is not to be asked in `root`. Of a stage that
     dvc.yaml does not have nobody knows what it ran.
     """
+    if held is None:
+        held = [path for path in Git(root)("ls-files", "-z").split("\0") if path]
     orphans = sorted(set(lock.stages) - {stage.name for stage in pipeline.stages})
-    gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
-    bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
+    tree = WorkTree(root)
+    hidden = filter(tree.hidden, source_files(root))
     return [
         *(
             f"dvc.lock has a stage {name}, and dvc.yaml has not. Bring it back, or remove it there"
             for name in orphans
         ),
-        *gaps,
-        *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode),
+        *pipeline.doubts,
+        *map(str, code_gaps(root, pipeline.stages, hidden)),
+        *shadows(
+            held,
+            module_names(tree.text("uv.lock") if "uv.lock" in held else None),
+            tree.text(".env") if ".env" in held else "",
+        ),
     ]
 
 

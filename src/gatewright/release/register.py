@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gatewright.adapters.dvc import describe, read_pipeline, reproduce
+from gatewright.adapters.dvc import describe, reproduce
 from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.signing import sign
 from gatewright.contract.schema import parse_contract
@@ -17,6 +17,7 @@ from gatewright.pipeline.changes import lock_at
 from gatewright.pipeline.dvc_lock import parse_lock
 from gatewright.pipeline.lock_verification import unlisted_code
 from gatewright.pipeline.source import Source
+from gatewright.pipeline.staleness import read_pipeline
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import VersionRecord
 from gatewright.release import progress, rules
