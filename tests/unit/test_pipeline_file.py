@@ -354,21 +354,23 @@ def test_what_is_not_read_is_refused_in_one_sentence(
     assert str(refused.value).count("\n") == 0 or "YAML" in str(refused.value)
 
 
+def link(path: str, to: str) -> Callable[[Project], None]:
+    def change(project: Project) -> None:
+        (project.root / path).unlink(missing_ok=True)
+        (project.root / path).symlink_to(to)
+
+    return change
+
+
 PLACES: dict[str, tuple[Callable[[Project], None], str]] = {
     "a pipeline below": (write("sub/dvc.yaml", "stages: {}"), "sub/dvc.yaml: one pipeline is"),
-    "a link for a text": (
-        lambda project: (
-            (project.root / "dvc.lock").unlink()
-            or (project.root / "dvc.lock").symlink_to("/etc/passwd")
-        ),
-        "dvc.lock is, or lies in, a symbolic link",
-    ),
+    "a link for a text": (link("dvc.lock", "/etc/passwd"), "dvc.lock is, or lies in, a symbolic"),
     "a link to a folder": (
-        lambda project: (project.root / "src/more").symlink_to("/etc"),
+        link("src/more", "/etc"),
         "src/more is a link to a folder",
     ),
     "a broken link": (
-        lambda project: (project.root / "src/more").symlink_to("nothing"),
+        link("src/more", "nothing"),
         "src/more is no file that can be read",
     ),
     "a pipe": (lambda project: os.mkfifo(project.root / "src/pipe"), "src/pipe is no file"),
