@@ -7,6 +7,7 @@ on the branch `dvc-storage`; any other DVC remote works by its URL alone.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gatewright.adapters.console import as_it_is
-from gatewright.adapters.files import digest, read_text
+from gatewright.adapters.files import digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.git_storage import BRANCH, StorageBranch
 from gatewright.adapters.strict_yaml import parse_yaml
@@ -271,16 +272,25 @@ def run_pipeline(root: Path, *stages: str) -> None:
     Raises Misuse for a stage that there is not, Refused if a stage fails, and Undecided if
     somebody interrupts it.
     """
-    if stages:
-        known = parse_yaml(read_text(root / "dvc.yaml"), "dvc.yaml").get("stages") or {}
-        if unknown := set(stages) - set(known):
-            there = ", ".join(map(str, known))
-            raise Misuse(f"There is no stage '{min(unknown)}'. There are: {there}.")
+    if stages and (unknown := set(stages) - set(known := _stage_names(root))):
+        raise Misuse(f"There is no stage '{min(unknown)}'. There are: {', '.join(known)}.")
     status = dvc(root, "repro", *stages)
     if status == _INTERRUPTED:
         raise Undecided("The pipeline was interrupted. Run it again; what is done stays done.")
     if status:
         raise Refused(PIPELINE_FAILS)
+
+
+def _stage_names(root: Path) -> list[str]:
+    """The stages of one's own project, as DVC finds them."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo:
+            return [stage.addressing for stage in repo.index.stages if stage.cmd]
+    except DvcException as error:
+        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
 
 
 def reproduce(root: Path, *stages: str) -> None:
