@@ -10,7 +10,7 @@ import pytest
 from parcels import Project, red
 from test_review import Review
 
-from gatewright.pipeline.shadows import module_names, shadows
+from gatewright.pipeline.shadows import local_packages, module_names, shadows
 
 Change = Callable[[Project], None]
 HELD = ("src/shop/__init__.py", "src/shop/train.py", "tests/test_train.py", "docs/shop.md")
@@ -62,6 +62,15 @@ def test_what_is_usual_is_not() -> None:
     )
     assert shadows(usual, module_names(LOCK), "TOKEN=1\n# PATH=x\nMY_PYTHON=1\n") == []
     assert shadows((), module_names("no TOML = "), "") == []
+
+
+def test_a_package_that_is_a_folder_of_the_project_is_refused() -> None:
+    """Its code would be taken for a library's, and not be followed."""
+    lock = LOCK + '[[package]]\nname = "near"\nsource = { SOURCE = "libs/near" }\n'
+    for source in ("editable", "directory"):
+        (said,) = local_packages(lock.replace("SOURCE", source))
+        assert said.startswith("libs/near is installed as the package near")
+    assert local_packages(LOCK) == local_packages("no TOML = ") == local_packages(None) == []
 
 
 @pytest.mark.parametrize("name", ["PYTHONPATH", "PATH", "LD_PRELOAD", "UV_PYTHON"])

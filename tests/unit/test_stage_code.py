@@ -151,6 +151,7 @@ COMMANDS = {
     "python ../outside.py": ["cannot be followed"],
     "bash train.sh": ["write it as `mlops stage MODULE` or `python FILE`"],
     "python src/$(echo tool).py": ["the shell would put something into it"],
+    "python -W ignore::shop.help.Noise src/shop/train.py": ["-W would import what it names"],
     "python -E src/shop/train.py": ["cannot be followed"],
     "UV_ENV_FILE=.env uv run python src/shop/train.py": ["says where code is looked for"],
     "python -X pycache_prefix=lib src/shop/train.py": ["cannot be followed"],

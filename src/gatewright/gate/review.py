@@ -110,10 +110,12 @@ def _honest(candidate: Path, lock: Lock, proof: Path, held: list[str]) -> list[F
     except Refused:
         reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
-    pipeline = read_pipeline(candidate)
-    if unlisted := sorted(
-        {*unlisted_code(candidate, pipeline, lock, held), *reported.unlisted_code}
-    ):
+    try:
+        pipeline = read_pipeline(candidate)
+        unlisted = unlisted_code(candidate, pipeline, lock, held)
+    except Refused as error:
+        return [*findings, _no(str(error).rstrip("."))]
+    if unlisted := sorted({*unlisted, *reported.unlisted_code}):
         findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))

@@ -17,7 +17,7 @@ from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import find_changes
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
-from gatewright.pipeline.shadows import module_names, shadows
+from gatewright.pipeline.shadows import local_packages, module_names, shadows
 from gatewright.pipeline.stage_code import code_gaps, source_files
 from gatewright.pipeline.staleness import Pipeline, read_pipeline
 from gatewright.pipeline.work_tree import WorkTree
@@ -77,6 +77,7 @@ def unlisted_code(
         held = [path for path in Git(root)("ls-files", "-z").split("\0") if path]
     orphans = sorted(set(lock.stages) - {stage.name for stage in pipeline.stages})
     tree = WorkTree(root)
+    locked = tree.text("uv.lock") if "uv.lock" in held else None
     hidden = filter(tree.hidden, source_files(root))
     return [
         *(
@@ -85,11 +86,8 @@ def unlisted_code(
         ),
         *pipeline.doubts,
         *map(str, code_gaps(root, pipeline.stages, hidden)),
-        *shadows(
-            held,
-            module_names(tree.text("uv.lock") if "uv.lock" in held else None),
-            tree.text(".env") if ".env" in held else "",
-        ),
+        *local_packages(locked),
+        *shadows(held, module_names(locked), tree.text(".env") if ".env" in held else ""),
     ]
 
 

@@ -88,8 +88,8 @@ def parse_tracked(text: str, name: str) -> tuple[str, str]:
             f"{name} is not as DVC 3 writes it: one output with its md5. Track the data again "
             "with `uv run dvc add`; for a file of DVC 2 run `uv run dvc cache migrate --dvc-files`."
         )
-    md5 = out.get("md5")
-    if not isinstance(md5, str) or not _MD5.fullmatch(md5):
+    md5, counts = out.get("md5"), [out.get(key, 0) for key in ("size", "nfiles")]
+    if not isinstance(md5, str) or not _MD5.fullmatch(md5) or {*map(type, counts)} != {int}:
         raise Refused(f"{name} names no md5. Track the data again with `uv run dvc add`.")
     return _path(out.get("path"), name, str(PurePosixPath(name).parent)), md5
 

@@ -46,21 +46,38 @@ def shadows(held: Collection[str], taken: Collection[str], env: str = "") -> lis
     ]
 
 
+def local_packages(lock: str | None) -> list[str]:
+    """What a uv.lock installs from a folder of the project's, a sentence each."""
+    return [
+        f"{folder} is installed as the package {name}, and DVC watches nothing of it. Move its "
+        f"code into {SOURCE}"
+        for name, source in _packages(lock)
+        for folder in (source.get("directory"), source.get("editable"))
+        if folder not in (None, ".")
+    ]
+
+
 def module_names(lock: str | None) -> set[str]:
     """The names of modules that are installed here, or that a uv.lock would install.
 
     What the lock file builds from the project's own folder is the project's.
     """
-    packages: set[str] = set()
     own: set[str] = set()
-    try:
-        for package in tomllib.loads(lock or "").get("package", []):
-            local = {"virtual", "editable", "directory"} & set(package.get("source", {}))
-            (own if local else packages).add(_normal(package["name"]))
-    except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError):
-        pass  # uv refuses it, too
+    packages: set[str] = set()
+    for name, source in _packages(lock):
+        local = {"virtual", "editable", "directory"} & set(source)
+        (own if local else packages).add(_normal(name))
     installed = {name for name, by in _installed().items() if not {*map(_normal, by)} <= own}
     return packages | installed
+
+
+def _packages(lock: str | None) -> list[tuple[str, dict[str, object]]]:
+    """The packages of a uv.lock with their sources; none of a text that is no lock."""
+    try:
+        packages = tomllib.loads(lock or "").get("package", [])
+        return [(str(package["name"]), dict(package.get("source", {}))) for package in packages]
+    except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        return []
 
 
 @cache

@@ -157,6 +157,8 @@ def _mlops(root: Path, arguments: list[str]) -> Iterator[list[str]]:
 
 def _python(root: Path, arguments: list[str]) -> Iterator[list[str]]:
     while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] == "-W"):
+        if arguments[0] == "-W" and "." in "".join(arguments[1:2]):
+            raise _NotFollowed("-W would import what it names")
         arguments = arguments[2 if arguments[0] == "-W" else 1 :]
     first = arguments[0] if arguments else ""
     if first == "-m" and len(arguments) > 1:

@@ -141,7 +141,7 @@ class _Reader:
         for file, keys in stage.params.items():
             values = self._values(file) if os.path.lexists(self.tree.root / file) else {}
             before = locked.params.get(file, {})
-            for key in keys or {*values, *before}:
+            for key in keys or dict.fromkeys((*values, *before)):
                 now = _at(values, key) if keys else values.get(key, _NOTHING)
                 then = before.get(key, _NOTHING)
                 if _NOTHING in (now, then) or now != then:

@@ -55,7 +55,7 @@ class WorkTree:
                 if name == "dvc.yaml" and folder:
                     raise Refused(
                         f"{path}: one pipeline is judged, that of the project's root. Move its "
-                        "stages into dvc.yaml there."
+                        "stages into dvc.yaml there, or name it in .dvcignore."
                     )
                 if name.endswith(".dvc"):
                     yield path
