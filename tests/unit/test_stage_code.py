@@ -8,6 +8,7 @@ import pytest
 from parcels import Project, red
 from test_review import Review
 
+from gatewright.pipeline.pipeline_file import parse_pipeline
 from gatewright.pipeline.stage_code import code_gaps
 from gatewright.pipeline.staleness import PipelineStage
 
@@ -308,8 +309,6 @@ def test_bytecode_in_git_is_refused(trained: Project) -> None:
 
 
 def test_the_template_lists_what_its_stages_import(tmp_path: Path) -> None:
-    import yaml
-
     text = {"{{ cookiecutter.package_name }}": "shop"}
     template = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
     source = template / "src/{{cookiecutter.package_name}}"
@@ -317,15 +316,16 @@ def test_the_template_lists_what_its_stages_import(tmp_path: Path) -> None:
     for path in source.glob("*.py"):
         (tmp_path / "src/shop" / path.name).write_text(path.read_text())
     (old, new), *_ = text.items()
-    stages = yaml.safe_load((template / "dvc.yaml").read_text().replace(old, new))["stages"]
+    declared = parse_pipeline((template / "dvc.yaml").read_text().replace(old, new))
     read = [
         PipelineStage(
-            name,
-            tuple(about["cmd"]) if isinstance(about["cmd"], list) else (about["cmd"],),
-            frozenset(about["deps"]),
-            False,
-            False,
+            stage.name,
+            (stage.cmd,) if isinstance(stage.cmd, str) else tuple(stage.cmd),
+            frozenset(stage.deps.values()),
+            stage.frozen,
+            changed=False,
         )
-        for name, about in stages.items()
+        for stage in declared
     ]
+    assert [stage.name for stage in read] == ["check", "split", "train", "evaluate", "card"]
     assert code_gaps(tmp_path, read, ()) == []

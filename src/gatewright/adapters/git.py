@@ -158,7 +158,8 @@ def objects_of(candidate: Path, root: Path) -> Iterator[Git]:
         git("init", "--quiet", "--bare", "--template=")
         (Path(name) / "objects/info/alternates").write_text(f"{ours}\n")
         try:
-            git("fetch", "--quiet", "--no-tags", str(candidate.resolve()), "HEAD")
+            words = ("--quiet", "--no-tags", "--no-auto-maintenance", "--no-recurse-submodules")
+            git("fetch", *words, str(candidate.resolve()), "HEAD")
             git("update-ref", "--no-deref", "HEAD", "FETCH_HEAD")
         except GitError as error:
             raise Undecided(
