@@ -17,7 +17,8 @@ VERSION = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]["v
 DATA = {f"data/raw/2013-{m:02d}.parquet" for m in range(1, 9)}
 COMING = {f"data/incoming/2013-{m:02d}.parquet" for m in range(9, 13)}
 TEXT = {
-    *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", ".pre-commit-config.yaml"),
+    *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitattributes", ".gitignore"),
+    ".pre-commit-config.yaml",
     *("LICENSE", "README.md", "contract.yaml", "dvc.yaml", "gates.yaml", "params.yaml"),
     *("pyproject.toml", "model-types.txt", "data/.gitignore", "data/README.md"),
     *("docs/runbook.md", "docs/model-card-words.md", "SECURITY.md"),

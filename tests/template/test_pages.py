@@ -65,7 +65,7 @@ def test_the_tree_is_what_a_project_holds(baked: Project) -> None:
     told = set(re.findall(r"^[├└]── (\S+?)/?(?:<package>/)?\s", tree, re.MULTILINE))
     told = {entry.removesuffix("/<package>") for entry in told}
     there = {path.partition("/")[0] for path in baked.git("ls-files").splitlines()}
-    assert told == there - {".gitignore", ".dvcignore"}
+    assert told == there - {".gitignore", ".gitattributes", ".dvcignore"}
 
 
 @pytest.mark.parametrize("path", OURS, ids=name)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from parcels import CONTRACT, GATES
+from parcels import CONTRACT, DVC, GATES
 
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
-from gatewright.pipeline.dvc_lock import parse_lock
+from gatewright.pipeline.dvc_lock import locked_stages, parse_lock
+from gatewright.pipeline.pipeline_file import parse_pipeline, parse_tracked
 
 LOCK = """\
 schema: '2.0'
@@ -31,6 +32,10 @@ stages:
       params.yaml: {train.seed: 0}
     outs:
     - {path: data/split/train.parquet, hash: md5, md5: 0123456789abcdef0123456789abcdef, size: 9}
+"""
+TRACKED = """\
+outs:
+- {path: raw, hash: md5, md5: 0123456789abcdef0123456789abcdef.dir, size: 9, nfiles: 2}
 """
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 10**30, 0.5, 1e308, float("inf"), float("nan")),
@@ -62,6 +67,9 @@ def policies(text: str) -> object:
 
 READERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "dvc.lock": (LOCK, parse_lock),
+    "dvc.lock, whole": (LOCK, locked_stages),
+    "dvc.yaml": (DVC, parse_pipeline),
+    "raw.dvc": (TRACKED, lambda text: parse_tracked(text, "raw.dvc")),
     "contract.yaml": (CONTRACT, parse_contract),
     "gates.yaml": (GATES, policies),
 }

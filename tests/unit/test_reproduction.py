@@ -273,7 +273,7 @@ class Unaware:
     """DVC does not look at the data, as where its state says that nothing changed."""
 
     def __init__(self, candidate: Candidate) -> None:
-        from gatewright.adapters.dvc import read_pipeline
+        from gatewright.pipeline.staleness import read_pipeline
 
         self.pipeline = read_pipeline(candidate.project.root)
 

@@ -8,8 +8,9 @@ import pytest
 from parcels import Project, red
 from test_review import Review
 
-from gatewright.adapters.dvc import PipelineStage
+from gatewright.pipeline.pipeline_file import parse_pipeline
 from gatewright.pipeline.stage_code import code_gaps
+from gatewright.pipeline.staleness import PipelineStage
 
 MAIN = "src/shop/train.py"
 COMMAND = "mlops stage shop.train"
@@ -26,7 +27,7 @@ def gaps(
     for name, text in {"src/shop/__init__.py": "", MAIN: "", **files}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    known = {"folder": ".", "frozen": False, "changed": False, **stage}
+    known = {"frozen": False, "changed": False, **stage}
     train = PipelineStage("train", (command,), deps=frozenset(deps), **known)
     return [str(gap) for gap in code_gaps(root, [train], ())]
 
@@ -151,6 +152,9 @@ COMMANDS = {
     "python ../outside.py": ["cannot be followed"],
     "bash train.sh": ["write it as `mlops stage MODULE` or `python FILE`"],
     "python src/$(echo tool).py": ["the shell would put something into it"],
+    "python -W ignore::shop.help.Noise src/shop/train.py": ["-W would import what it names"],
+    "python -E src/shop/train.py": ["cannot be followed"],
+    "UV_ENV_FILE=.env uv run python src/shop/train.py": ["says where code is looked for"],
     "python -X pycache_prefix=lib src/shop/train.py": ["cannot be followed"],
     "python src/tool.py & python src/shop/train.py": ["Write one plain command"],
     "PYTHONPATH=lib python src/shop/train.py": ["says where code is looked for"],
@@ -167,16 +171,11 @@ def test_the_code_of_a_command_is_found(command: str, wanted: list[str], tmp_pat
     assert all(words in gap for gap, words in zip(found, wanted, strict=True)), found
 
 
-def test_a_script_imports_what_lies_beside_it(tmp_path: Path) -> None:
-    files = {MAIN: "import help", "src/shop/help.py": "import down", "src/shop/down.py": ""}
-    found = gaps(tmp_path, files, f"python {MAIN}")
-    assert [gap.split()[2] for gap in found] == ["src/shop/down.py", "src/shop/help.py"]
-
-
-def test_a_stage_in_a_folder_of_its_own_sees_its_paths_from_there(tmp_path: Path) -> None:
-    files = {MAIN: "import tool", "src/tool.py": ""}
-    (gap,) = gaps(tmp_path, files, "python train.py", folder="src/shop")
-    assert gap.endswith("Add `- ../tool.py` to its deps")
+def test_a_script_imports_from_src_and_not_from_beside_it(tmp_path: Path) -> None:
+    """As the environment of a stage has it: see test_shadows.py."""
+    files = {MAIN: "import help", "src/shop/help.py": "", "src/help.py": "import down"}
+    found = gaps(tmp_path, files | {"src/down.py": ""}, f"python {MAIN}")
+    assert [gap.split()[2] for gap in found] == ["src/down.py", "src/help.py"]
 
 
 def test_a_frozen_stage_is_refused(tmp_path: Path) -> None:
@@ -282,10 +281,13 @@ def test_a_folder_whose_file_dvc_ignores_does_not_hold_it(trained: Project) -> N
 
 
 def test_parameters_in_a_module_are_not_the_module(trained: Project) -> None:
-    """DVC watches the named values of such a file, and no more of it."""
+    """DVC would watch the named values of such a file, and no more of it."""
     hide_a_module(trained)
     trained.edit("dvc.yaml", "params: [train]", "params: [train, src/strength.py: [FACTOR]]")
     trained.mlops("run")
+    said = trained.mlops("prove", expect=1)
+    assert "Move those of src/strength.py there" in said.err
+    trained.edit("dvc.yaml", ", src/strength.py: [FACTOR]]", "]")
     assert "src/strength.py is imported" in trained.mlops("prove", expect=1).err
 
 
@@ -307,8 +309,6 @@ def test_bytecode_in_git_is_refused(trained: Project) -> None:
 
 
 def test_the_template_lists_what_its_stages_import(tmp_path: Path) -> None:
-    import yaml
-
     text = {"{{ cookiecutter.package_name }}": "shop"}
     template = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
     source = template / "src/{{cookiecutter.package_name}}"
@@ -316,16 +316,16 @@ def test_the_template_lists_what_its_stages_import(tmp_path: Path) -> None:
     for path in source.glob("*.py"):
         (tmp_path / "src/shop" / path.name).write_text(path.read_text())
     (old, new), *_ = text.items()
-    stages = yaml.safe_load((template / "dvc.yaml").read_text().replace(old, new))["stages"]
+    declared = parse_pipeline((template / "dvc.yaml").read_text().replace(old, new))
     read = [
         PipelineStage(
-            name,
-            tuple(about["cmd"]) if isinstance(about["cmd"], list) else (about["cmd"],),
-            ".",
-            frozenset(about["deps"]),
-            False,
-            False,
+            stage.name,
+            (stage.cmd,) if isinstance(stage.cmd, str) else tuple(stage.cmd),
+            frozenset(stage.deps.values()),
+            stage.frozen,
+            changed=False,
         )
-        for name, about in stages.items()
+        for stage in declared
     ]
+    assert [stage.name for stage in read] == ["check", "split", "train", "evaluate", "card"]
     assert code_gaps(tmp_path, read, ()) == []

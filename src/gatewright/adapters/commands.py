@@ -1,4 +1,4 @@
-"""Shell commands of the pipeline, run as the stages of a project are."""
+"""Commands of the pipeline's stages: which code they can import, and how one is run."""
 
 from __future__ import annotations
 
@@ -6,22 +6,47 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-# What would let code from elsewhere run in a stage, or give it what it has no business with.
-_DROPPED = (
-    *("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "GITHUB_TOKEN", "SIGNING_KEY", "REGISTRY_KEY"),
-    "TRAINING_KEY",
+# Variables of Python that say nothing of which code it runs.
+_PYTHON = {
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONUNBUFFERED"),
+    *("PYTHONUTF8", "PYTHONFAULTHANDLER"),
+}
+# What a stage that is built again has no business with.
+_SECRET = {
+    *("GITHUB_TOKEN", "GH_TOKEN", "SIGNING_KEY", "REGISTRY_KEY", "TRAINING_KEY"),
     *("ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-)
+}
 
 
-def run_command(command: str, folder: Path) -> int:
-    """Run one command by the shell in `folder`; its exit status. Its output goes to our stderr."""
-    words = ["/bin/sh", "-c", command]
+def only_source(variables: Mapping[str, str], root: Path) -> dict[str, str]:
+    """The variables with which a Python imports from `src` and from what is installed.
+
+    As with `python -P`, the folder in which it starts or its script lies is not looked into.
+    """
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if name in _PYTHON or not (name.startswith("PYTHON") or name == "UV_ENV_FILE")
+    }
+    source = str((root / "src").resolve())
+    return kept | {"PYTHONPATH": source, "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"}
+
+
+def run_command(command: str, root: Path) -> int:
+    """Run a command by the shell in a project's root; its exit status.
+
+    It gets no key, and its output goes to our standard error.
+    """
     with subprocess.Popen(
-        words, cwd=folder, env=_environment(), stdout=2, start_new_session=True
+        ["/bin/sh", "-c", command],
+        cwd=root,
+        env=_environment(root),
+        stdout=2,
+        start_new_session=True,
     ) as process:
         try:
             return process.wait()
@@ -30,9 +55,8 @@ def run_command(command: str, folder: Path) -> int:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _environment() -> dict[str, str]:
+def _environment(root: Path) -> dict[str, str]:
     """Commands call `python` and `mlops` by name, so this Python environment comes first."""
-    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    ours = str(Path(sys.executable).parent)
-    path = os.pathsep.join((ours, kept.get("PATH", os.defpath)))
-    return kept | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in _SECRET}
+    path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", os.defpath)))
+    return only_source(kept, root) | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

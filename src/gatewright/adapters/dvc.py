@@ -12,17 +12,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from contextlib import chdir, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gatewright.adapters.commands import only_source
 from gatewright.adapters.console import as_it_is
 from gatewright.adapters.files import digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.git_storage import BRANCH, StorageBranch
+from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Misuse, Refused, Undecided
 
 PIPELINE_FAILS = (
@@ -190,84 +192,41 @@ class Storage:
             print(f"{environment}: {count} objects moved to {new.odb.path}", file=sys.stderr)
 
 
-@dataclass(frozen=True)
-class PipelineStage:
-    """One stage of the pipeline that runs something.
-
-    `folder` is where its commands run, and `deps` are the files and folders that DVC watches for
-    it; both are seen from the project's root. A `frozen` stage is watched for nothing. `changed`
-    says that its command or its inputs are not those of dvc.lock.
-    """
-
-    name: str
-    commands: tuple[str, ...]
-    folder: str
-    deps: frozenset[str]
-    frozen: bool
-    changed: bool
+Ignored = Callable[[str, bool], bool]  # a path seen from the root, and whether it is a folder
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """The stages as DVC reads them, and everything in dvc.lock or a .dvc file that is stale."""
+def ignored_by(text: str) -> Ignored:
+    """What a .dvcignore of this text hides. A pattern and a path are all that DVC is given."""
+    from dvc.ignore import DvcIgnorePatterns
 
-    stages: tuple[PipelineStage, ...]
-    stale: tuple[str, ...]
-
-
-def read_pipeline(root: Path) -> Pipeline:
-    """The stages of every dvc.yaml below `root`; nothing of them is run.
-
-    Nothing need be here but what Git holds: inputs that are missing are not asked for, as a dry
-    `dvc repro` would.
-    """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
+    lines = [line.strip() for line in text.splitlines()]
+    own = [".hg/", ".git/", ".git", ".dvc/"]
+    patterns = [*own, *(line for line in lines if line and not line.startswith("#"))]
     try:
-        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo, repo.lock:
-            inputs = repo.index.graph.successors
-            changed = {
-                stage.addressing: stage.changed(allow_missing=True, upstream=list(inputs(stage)))
-                for stage in repo.index.stages
-            }
-            stages = tuple(
-                _stage(repo, stage, changed[stage.addressing])
-                for stage in repo.index.stages
-                if stage.cmd
-            )
-            return Pipeline(stages, tuple(name for name, is_so in changed.items() if is_so))
-    except DvcException as error:
-        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
+        known = DvcIgnorePatterns(patterns, "/", "/")
+    except ValueError as error:
+        raise Refused(f".dvcignore has a pattern that is none ({error}). Correct it.") from None
+
+    def ignored(path: str, folder: bool) -> bool:
+        place, _, name = f"/{path}".rpartition("/")
+        return bool(known.matches(place or "/", name, folder))
+
+    return ignored
 
 
-def hidden(root: Path, paths: Iterable[str]) -> set[str]:
-    """Which of these files .dvcignore hides, so that no folder's digest holds them."""
-    from dvc.repo import Repo
+def as_dvc_reads(text: str, name: str) -> Any:
+    """The values of a YAML text in DVC's own reading, which is YAML 1.2: `1e-3` is a number.
 
-    with chdir(root), Repo(".") as repo:
-        return {path for path in paths if repo.dvcignore.is_ignored_file(os.path.abspath(path))}
+    The text alone is given to DVC. Raises Refused for what is no plain data.
+    """
+    from dvc.utils.serialize import ParseError
+    from dvc.utils.serialize import parse_yaml as parse_1_2
 
-
-def _stage(repo: Any, stage: Any, changed: bool) -> PipelineStage:
-    from dvc.dependency import ParamsDependency
-
-    def seen(path: str) -> str:
-        return Path(os.path.relpath(path, repo.root_dir)).as_posix()
-
-    return PipelineStage(
-        name=stage.addressing,
-        commands=(stage.cmd,) if isinstance(stage.cmd, str) else tuple(stage.cmd),
-        folder=seen(stage.wdir),
-        deps=frozenset(
-            seen(dep.fs_path)
-            for dep in stage.deps
-            # Of a file of parameters DVC watches some keys only.
-            if dep.protocol == "local" and not isinstance(dep, ParamsDependency)
-        ),
-        frozen=bool(stage.frozen),
-        changed=changed,
-    )
+    parse_yaml(text, name)
+    try:
+        return parse_1_2(text, name)
+    except (ParseError, ValueError, IndexError, OverflowError) as error:
+        raise Refused(f"{name} is not valid YAML ({error}). Correct it and run again.") from None
 
 
 def dvc(root: Path, *args: str) -> int:
@@ -278,8 +237,25 @@ def dvc(root: Path, *args: str) -> int:
     ours = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(ours + os.pathsep):
         os.environ["PATH"] = ours + os.pathsep + os.environ.get("PATH", "")
-    with as_it_is(), chdir(root):
+    with as_it_is(), chdir(root), _only_source(root):
         return int(main(list(args)))
+
+
+@contextmanager
+def _only_source(root: Path) -> Iterator[None]:
+    """Whatever Python a stage starts imports from `src` and from what is installed.
+
+    As with `python -P`, the folder in which it starts or its script lies is not looked into.
+    """
+    before = dict(os.environ)
+    wanted = only_source(before, root)
+    try:
+        os.environ.clear()
+        os.environ.update(wanted)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def must(root: Path, *args: str) -> None:
@@ -298,9 +274,8 @@ def run_pipeline(root: Path, *stages: str, anew: bool = False) -> None:
     Raises Misuse for a stage that there is not, Refused if a stage fails, and Undecided if
     somebody interrupts it.
     """
-    if stages and (unknown := set(stages) - {s.name for s in read_pipeline(root).stages}):
-        known = ", ".join(stage.name for stage in read_pipeline(root).stages)
-        raise Misuse(f"There is no stage '{min(unknown)}'. There are: {known}.")
+    if stages and (unknown := set(stages) - set(known := _stage_names(root))):
+        raise Misuse(f"There is no stage '{min(unknown)}'. There are: {', '.join(known)}.")
     status = dvc(root, "repro", *(("--force", "--no-run-cache") if anew else ()), *stages)
     if status == _INTERRUPTED:
         raise Undecided("The pipeline was interrupted. Run it again; what is done stays done.")
@@ -311,6 +286,18 @@ def run_pipeline(root: Path, *stages: str, anew: bool = False) -> None:
 def record_stages(root: Path, stages: Iterable[str]) -> None:
     """Let dvc.lock say that these stages gave what lies in the work tree."""
     must(root, "commit", "--quiet", "--force", *stages)
+
+
+def _stage_names(root: Path) -> list[str]:
+    """The stages of one's own project, as DVC finds them."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo:
+            return [stage.addressing for stage in repo.index.stages if stage.cmd]
+    except DvcException as error:
+        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
 
 
 def reproduce(root: Path, *stages: str, anew: bool = False) -> None:

@@ -1,10 +1,8 @@
 """Reading texts, writing files whole or not at all, and hashing them."""
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from gatewright.errors import Refused
@@ -57,14 +55,6 @@ def replace_with(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copy(source, target)
-
-
-def folder_digest(folder: Path, files: Iterable[Path]) -> str:
-    """The digest by which DVC names a folder that holds these files: md5 of their list."""
-    names = sorted((file.relative_to(folder).as_posix(), file) for file in files)
-    content = [{"md5": digest(file, "md5"), "relpath": name} for name, file in names]
-    text = json.dumps(content, sort_keys=True)
-    return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 def text_digest(text: str) -> str:

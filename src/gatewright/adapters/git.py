@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from gatewright.errors import Refused, Undecided
 from gatewright.run_context import current
@@ -18,6 +20,15 @@ ASKING = ("clone", "fetch", "ls-remote", "push")  # of origin
 HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # variables for a hook
 
 
+# Whatever somebody's repository holds or names, this Git reads objects of local folders only.
+_UNTRUSTED = {
+    "GIT_ALLOW_PROTOCOL": "file",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+}
+
+
 class GitError(Undecided):
     """Git failed; the text is its last words."""
 
@@ -25,8 +36,9 @@ class GitError(Undecided):
 class Git:
     """One repository."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, env: Mapping[str, str] = MappingProxyType({})) -> None:
         self.root = root
+        self.env = env
 
     def __call__(
         self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
@@ -45,7 +57,14 @@ class Git:
             cwd=self.root,
             input=data,
             capture_output=True,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **signed, **(env or {})},
+            env={
+                **os.environ,
+                "GIT_TERMINAL_PROMPT": "0",
+                "LC_ALL": "C",
+                **signed,
+                **self.env,
+                **(env or {}),
+            },
         )
         if done.returncode:
             words = done.stderr.decode("utf-8", "replace").strip()[-800:]
@@ -122,6 +141,32 @@ class Git:
         if text is None:
             raise Refused(f"{path} is not in commit {revision[:12]}, so the version is not whole.")
         return text
+
+
+@contextmanager
+def objects_of(candidate: Path, root: Path) -> Iterator[Git]:
+    """The HEAD of somebody's repository, in a bare one of its own that sees what `root` holds.
+
+    Objects are fetched, and named anew by what they hold. No setting, hook, filter, attribute,
+    replacement or graft of the candidate's repository comes along, and no command runs in it but
+    `git upload-pack`, which Git made for serving repositories that it does not trust. Raises
+    Undecided if not all of the history is there.
+    """
+    ours = (root / Git(root)("rev-parse", "--git-path", "objects")).resolve()
+    with tempfile.TemporaryDirectory() as name:
+        git = Git(Path(name), _UNTRUSTED)
+        git("init", "--quiet", "--bare", "--template=")
+        (Path(name) / "objects/info/alternates").write_text(f"{ours}\n")
+        try:
+            words = ("--quiet", "--no-tags", "--no-auto-maintenance", "--no-recurse-submodules")
+            git("fetch", *words, str(candidate.resolve()), "HEAD")
+            git("update-ref", "--no-deref", "HEAD", "FETCH_HEAD")
+        except GitError as error:
+            raise Undecided(
+                f"The candidate's history cannot be read ({error}), so nothing is judged. In a "
+                "workflow, check out with `fetch-depth: 0`."
+            ) from None
+        yield git
 
 
 def leave_hook() -> None:

@@ -37,7 +37,10 @@ class StorageBranch:
         """Make sure that the embedded storage has its branch and its work tree here."""
         if not self.embedded:
             return
-        link = (self.root / FOLDER / ".git").resolve()
+        folder = self.root / FOLDER
+        if folder.is_symlink() and not folder.exists():
+            folder.unlink()  # the work tree that it led to is gone
+        link = (folder / ".git").resolve()
         if link.exists():
             common = (self.root / self.git("rev-parse", "--git-common-dir")).resolve()
             for ours in common.glob(f"worktrees/*{BRANCH}"):
@@ -46,6 +49,15 @@ class StorageBranch:
                 link.write_text(f"gitdir: {ours}\n")
             return
         self.git("worktree", "prune")
+        if there := self._elsewhere():
+            # Git checks a branch out once, and the work trees of a repository share it.
+            folder.symlink_to(there)
+            exclude = self.root / self.git("rev-parse", "--git-path", "info/exclude")
+            exclude.parent.mkdir(exist_ok=True)
+            before = exclude.read_text() if exclude.exists() else ""
+            if f"/{FOLDER}\n" not in before:
+                exclude.write_text(f"{before}/{FOLDER}\n")
+            return
         if not self.git.sha(f"refs/heads/{BRANCH}"):
             start = None
             if self.git.has_remote():
@@ -56,6 +68,15 @@ class StorageBranch:
                 start = self.git("commit-tree", empty, "-m", "Start the storage of data and models")
             self.git("branch", BRANCH, start)
         self.git("worktree", "add", "--quiet", FOLDER, BRANCH)
+
+    def _elsewhere(self) -> Path | None:
+        """Where another work tree of this repository has the storage, if one has."""
+        listed = self.git("worktree", "list", "--porcelain", "-z")
+        for entry in listed.split("\0\0"):
+            lines = entry.split("\0")
+            if f"branch refs/heads/{BRANCH}" in lines:
+                return Path(lines[0].removeprefix("worktree "))
+        return None
 
     def sync(self, fetch: bool = True) -> None:
         """Bring the embedded storage up to what origin has. The caller must be alone."""

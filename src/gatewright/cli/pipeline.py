@@ -67,9 +67,9 @@ def _stage(arguments: Arguments) -> None:
 def _own_stage(arguments: Arguments) -> None:
     import runpy
 
-    sys.path[0] = str(
-        (arguments.root / "src").resolve()
-    )  # where this command lies has nothing to import
+    if not sys.flags.safe_path:
+        del sys.path[0]  # where this command lies, or the project's root: nothing to import
+    sys.path.insert(0, str((arguments.root / "src").resolve()))
     runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
 
 

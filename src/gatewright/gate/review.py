@@ -1,8 +1,8 @@
 """The gate of a pull request: its candidate, judged by the base branch.
 
-Policy, gate code, champion and known test rows are the base branch's or the registry's. Of the
-candidate's checkout only data is read: dvc.lock, the contract and stored files by digest. None
-of its code runs here.
+Policy, gate code, champion and known test rows are the base branch's or the registry's. The
+candidate's checkout is read as plain data: neither DVC nor Git opens it, so that none of its
+settings count. None of its code runs here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
-from gatewright.adapters.git import Git
+from gatewright.adapters.dvc import Storage, StoredFile
+from gatewright.adapters.git import Git, objects_of
 from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Refused
 from gatewright.gate import policy
@@ -38,6 +38,7 @@ from gatewright.pipeline.lock_verification import (
 )
 from gatewright.pipeline.reproduction import Reproduce, changed_stages
 from gatewright.pipeline.source import Source
+from gatewright.pipeline.staleness import read_pipeline
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import Registry, fetch_registry
 
@@ -52,9 +53,13 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
     `proof` is the folder that the candidate's own job wrote; there may be none. Its outputs are in
     the first environment's storage, whichever environment's policy decides.
     """
-    git, storage, theirs = Git(root), Storage(root), Git(candidate)
-    theirs("fetch", "--quiet", "--no-tags", str(root.resolve()), "HEAD")
-    base = theirs("rev-parse", "FETCH_HEAD")
+    with objects_of(candidate, root) as theirs:
+        return _review(root, candidate, theirs, proof)
+
+
+def _review(root: Path, candidate: Path, theirs: Git, proof: Path) -> Verdict:
+    git, storage = Git(root), Storage(root)
+    base = git("rev-parse", "HEAD")
     changes = find_changes(theirs, base)
     notes = _notes(theirs, base, changes)
     policies = policy.read_policies(root)
@@ -70,7 +75,7 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
         proven = lock_at(theirs, base)
-        findings = _honest(root, candidate, lock, proven, proof, policies.reproduce)
+        findings = _honest(root, candidate, theirs, lock, proven, proof, policies.reproduce)
         findings += _collect(storage, stored, lock, proof, folder)
         known = _known(storage, stored, proven, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
@@ -95,9 +100,15 @@ def _live_version(registry: Registry | None, environment: str) -> str | None:
     return live.version if live else None
 
 
+def _held(theirs: Git) -> list[str]:
+    """The paths of the candidate's commit."""
+    return [p for p in theirs("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0") if p]
+
+
 def _honest(
     root: Path,
     candidate: Path,
+    theirs: Git,
     lock: Lock,
     proven: Lock | None,
     proof: Path,
@@ -108,23 +119,29 @@ def _honest(
         reported = read_report(proof)
     except Refused:
         reported = None
-    if found := _dishonest(candidate, lock, reported):
+    if found := _dishonest(candidate, lock, reported, _held(theirs)):
         return found
     changed = changed_stages(lock, proven)
     if reproduce == "attested" and changed:
-        return [_attested(changed, not_attested(root, Git(candidate), "HEAD"))]
+        return [_attested(changed, not_attested(root, theirs, "HEAD"))]
     return [_built_again(changed, reported.reproduced if reported else [])]
 
 
-def _dishonest(candidate: Path, lock: Lock, reported: LockReport | None) -> list[Finding]:
-    """What DVC says against the lock here, and what the candidate's own job told against it."""
+def _dishonest(
+    candidate: Path, lock: Lock, reported: LockReport | None, held: list[str]
+) -> list[Finding]:
+    """What the candidate's files say against its lock, and what its own job told against it."""
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
     if reported is None:
         reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
-    pipeline = read_pipeline(candidate)
-    if unlisted := sorted({*unlisted_code(candidate, pipeline, lock), *reported.unlisted_code}):
+    try:
+        pipeline = read_pipeline(candidate)
+        unlisted = unlisted_code(candidate, pipeline, lock, held)
+    except Refused as error:
+        return [*findings, _no(str(error).rstrip("."))]
+    if unlisted := sorted({*unlisted, *reported.unlisted_code}):
         findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
         findings.append(_no(f"it is stale: {', '.join(stages)} would run again; {mend}"))

@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from gatewright.adapters.dvc import as_dvc_reads
 from gatewright.adapters.files import digest
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused
@@ -13,12 +15,19 @@ _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 @dataclass(frozen=True)
 class LockedStage:
-    """What a stage was when it last ran: its commands, and digests of what it read and wrote."""
+    """What dvc.lock says of one stage: digests by path, and parameters by file, as DVC reads them.
 
-    commands: tuple[str, ...]
+    Paths are written as in dvc.yaml.
+    """
+
+    cmd: str | list[str]
     deps: dict[str, str]
     outs: dict[str, str]
     params: dict[str, dict[str, object]]
+
+    @property
+    def commands(self) -> list[str]:
+        return [self.cmd] if isinstance(self.cmd, str) else list(self.cmd)
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,28 @@ class Lock:
         return wrong
 
 
+def locked_stages(text: str) -> dict[str, LockedStage]:
+    """The stages by name. Raises Refused as `parse_lock`, and for digests of DVC 2."""
+    stages = _stages(text)
+    read = as_dvc_reads(text, "dvc.lock")["stages"]
+    found = {}
+    for name, stage in stages.items():
+        deps, outs = (_digests(name, stage, kind) for kind in ("deps", "outs"))
+        for item in (*stage.get("deps", []), *stage.get("outs", [])):
+            if item.get("hash") != "md5":
+                raise Refused(
+                    f"dvc.lock: {item['path']} of the stage {name} has a digest of DVC 2. Run "
+                    "`uv run dvc cache migrate --dvc-files`."
+                )
+        _params(name, stage)
+        params = read[name].get("params", {}) if name in read else {}
+        found[str(name)] = LockedStage(_cmd(name, stage), deps, outs, params)
+    return found
+
+
 def parse_lock(text: str) -> Lock:
     """Raises Refused for anything but what DVC writes: stages with paths and their md5."""
-    stages = parse_yaml(text, "dvc.lock").get("stages")
-    if not isinstance(stages, dict) or not stages:
-        raise Refused("dvc.lock names no stages. Run `uv run mlops run` to make it again.")
+    stages = _stages(text)
     outs: dict[str, str] = {}
     deps: dict[str, str] = {}
     params: dict[str, object] = {}
@@ -67,16 +93,22 @@ def parse_lock(text: str) -> Lock:
 
 def _stage(name: object, stage: object) -> LockedStage:
     made, read = _digests(name, stage, "outs"), _digests(name, stage, "deps")
-    return LockedStage(_commands(name, stage), read, made, _params(name, stage))
+    return LockedStage(_cmd(name, stage), read, made, _params(name, stage))
 
 
-def _commands(name: object, stage: object) -> tuple[str, ...]:
-    """The shell commands of a stage, in their order."""
+def _cmd(name: object, stage: object) -> str | list[str]:
     found = stage.get("cmd") if isinstance(stage, dict) else None
     commands = found if isinstance(found, list) else [found]
     if not commands or not all(isinstance(command, str) for command in commands):
         raise _wrong(name, "cmd")
-    return tuple(commands)
+    return found  # type: ignore[return-value]
+
+
+def _stages(text: str) -> dict[Any, Any]:
+    stages = parse_yaml(text, "dvc.lock").get("stages")
+    if not isinstance(stages, dict) or not stages:
+        raise Refused("dvc.lock names no stages. Run `uv run mlops run` to make it again.")
+    return stages
 
 
 def _digests(name: object, stage: object, kind: str) -> dict[str, str]:

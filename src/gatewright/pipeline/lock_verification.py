@@ -6,18 +6,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gatewright.adapters.dvc import (
-    Pipeline,
-    Storage,
-    hidden,
-    read_pipeline,
-    record_stages,
-    run_pipeline,
-)
+from gatewright.adapters.dvc import Storage, record_stages, run_pipeline
 from gatewright.adapters.files import digest, read_text, replace_with, write_whole
 from gatewright.adapters.git import Git
 from gatewright.errors import Refused
@@ -30,7 +23,10 @@ from gatewright.pipeline.reproduction import (
     needed_for,
     reproduce_stages,
 )
+from gatewright.pipeline.shadows import local_packages, module_names, shadows
 from gatewright.pipeline.stage_code import code_gaps, source_files
+from gatewright.pipeline.staleness import Pipeline, read_pipeline
+from gatewright.pipeline.work_tree import WorkTree
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
 REPORT = "proof.json"
@@ -76,22 +72,29 @@ def lock_problems(root: Path) -> list[str]:
     return [*unlisted_code(root, pipeline, lock), *inputs, *lock.differences(root, here)]
 
 
-def unlisted_code(root: Path, pipeline: Pipeline, lock: Lock) -> list[str]:
+def unlisted_code(
+    root: Path, pipeline: Pipeline, lock: Lock, held: Collection[str] | None = None
+) -> list[str]:
     """What the pipeline's stages run and DVC does not watch, a sentence each; nothing is run.
 
-    Bytecode that Git holds would run in place of a source that did not change; of a stage that
+    `held` are the paths that Git holds, where Git is not to be asked in `root`. Of a stage that
     dvc.yaml does not have nobody knows what it ran.
     """
+    if held is None:
+        held = [path for path in Git(root)("ls-files", "-z").split("\0") if path]
     orphans = sorted(set(lock.stages) - {stage.name for stage in pipeline.stages})
-    gaps = map(str, code_gaps(root, pipeline.stages, hidden(root, source_files(root))))
-    bytecode = Git(root)("ls-files", "--", ":(glob)**/*.py[co]").splitlines()
+    tree = WorkTree(root)
+    locked = tree.text("uv.lock") if "uv.lock" in held else None
+    hidden = filter(tree.hidden, source_files(root))
     return [
         *(
             f"dvc.lock has a stage {name}, and dvc.yaml has not. Bring it back, or remove it there"
             for name in orphans
         ),
-        *gaps,
-        *(f"{path} is bytecode. Remove it: `git rm {path}`" for path in bytecode),
+        *pipeline.doubts,
+        *map(str, code_gaps(root, pipeline.stages, hidden)),
+        *local_packages(locked),
+        *shadows(held, module_names(locked), tree.text(".env") if ".env" in held else ""),
     ]
 
 
@@ -166,7 +169,7 @@ def _verify(
     if reproduce == "always":
         names = {*changed_stages(lock, proven), *needed_for(lock, absent)}
     _log(f"do outputs follow from their inputs? To build again: {', '.join(names) or 'nothing'}")
-    with reproduce_stages(root, lock, pipeline.stages, names, storage.get_if_there, _log) as again:
+    with reproduce_stages(root, lock, names, storage.get_if_there, _log) as again:
         built = [path for path in JUDGED if (again.folder / path).is_file()]
         if again.mendable or not again.problems:
             outs = [path for name in again.stages for path in lock.stages[name].outs]

@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from gatewright.adapters.commands import run_command
-from gatewright.adapters.dvc import PipelineStage, hidden
-from gatewright.adapters.files import digest, folder_digest, remove, replace_with
+from gatewright.adapters.files import remove, replace_with
 from gatewright.adapters.git import Git
 from gatewright.errors import Refused
 from gatewright.pipeline.dvc_lock import Lock, LockedStage
+from gatewright.pipeline.work_tree import WorkTree
 
 Say = Callable[[str], None]
 Reproduce = Literal["always", "attested"]  # how an output is proven to follow from its inputs
@@ -124,7 +124,6 @@ def _overlap(some: Iterable[str], others: Iterable[str]) -> bool:
 def reproduce_stages(
     root: Path,
     lock: Lock,
-    stages: Sequence[PipelineStage],
     names: Collection[str],
     get: Callable[[list[str]], None],
     say: Say,
@@ -136,7 +135,6 @@ def reproduce_stages(
     is not deterministic. Nothing in `root` changes but what `get` puts there.
     """
     ordered = in_order(lock, names)
-    folders = {stage.name: stage.folder for stage in stages}
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "clone"
         Git(root)("clone", "--quiet", "--shared", str(root.resolve()), str(clone))
@@ -146,7 +144,7 @@ def reproduce_stages(
             if problems:
                 break
             say(f"{number}/{len(ordered)} build again: {stage}")
-            problems = _build(clone, stage, lock.stages[stage], folders.get(stage, "."), say)
+            problems = _build(clone, stage, lock.stages[stage], say)
             done.append(stage)
         yield Reproduction(clone, tuple(done), tuple(problems))
 
@@ -178,16 +176,16 @@ def _bring_inputs(
     return problems
 
 
-def _build(clone: Path, name: str, stage: LockedStage, folder: str, say: Say) -> list[Problem]:
+def _build(clone: Path, name: str, stage: LockedStage, say: Say) -> list[Problem]:
     """Run one stage; why it does not give what dvc.lock names."""
-    first = _run(clone, stage, folder)
+    first = _run(clone, stage)
     if isinstance(first, str):
         return [Problem(Why.FAILS, f"{name} cannot be built again: {first}")]
     wrong = [path for path, md5 in stage.outs.items() if first[path] != md5]
     if not wrong:
         return []
     say(f"{', '.join(wrong)}: other bytes than dvc.lock names. Once more, to see if they vary")
-    second = _run(clone, stage, folder)
+    second = _run(clone, stage)
     again = {path: second.get(path) if isinstance(second, dict) else None for path in wrong}
     return [_difference(name, path, stage.outs[path], first[path], again[path]) for path in wrong]
 
@@ -203,13 +201,13 @@ def _difference(
     return Problem(Why.VARIES, f"{words}{mend}")
 
 
-def _run(clone: Path, stage: LockedStage, folder: str) -> dict[str, str | None] | str:
+def _run(clone: Path, stage: LockedStage) -> dict[str, str | None] | str:
     """The digests of what a stage writes, or why it could not be run."""
     for path in stage.outs:
         remove(clone / path)
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
     for command in stage.commands:
-        if status := run_command(command, clone / folder):
+        if status := run_command(command, clone):
             return f"`{command}` ended with status {status}; its message stands in the log"
     return {path: path_digest(clone, path) for path in stage.outs}
 
@@ -218,22 +216,8 @@ def _run(clone: Path, stage: LockedStage, folder: str) -> dict[str, str | None] 
 
 
 def path_digest(root: Path, path: str) -> str | None:
-    """The digest by which DVC names a file or folder, None for what is no such thing.
-
-    Links are not followed.
-    """
-    full = root / path
-    if full.is_symlink() or not full.exists():
-        return None
-    if full.is_file():
-        return digest(full, "md5")
-    if not full.is_dir():
-        return None
-    files = [file for file in full.rglob("*") if file.is_file()]
-    names = {file.relative_to(root).as_posix(): file for file in files}
-    for ignored in hidden(root, names):
-        del names[ignored]
-    return folder_digest(full, names.values())
+    """The digest by which DVC names a file or folder now; None for what is not there, or a link."""
+    return None if (root / path).is_symlink() else WorkTree(root).digest(path)
 
 
 def _short(md5: str | None) -> str:

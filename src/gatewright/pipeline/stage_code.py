@@ -4,6 +4,7 @@ DVC runs a stage again when one of its `deps` changes, and knows no others. A mo
 imported and not listed could change, and dvc.lock would still agree. So the imports of each
 stage's code are followed here, as `modulefinder` of the standard library does but without
 looking into a package that is not the project's. Files are read as data; nothing is imported.
+Stages see the modules of `src` and what is installed, and no others (`adapters/dvc.py`).
 
 Followed are all import statements, wherever they stand, and `import_module` of a literal name.
 What a library imports by a name that it is given, what a program that is started runs, and data
@@ -21,13 +22,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from gatewright.adapters.dvc import PipelineStage
+from gatewright.pipeline.shadows import SOURCE
+from gatewright.pipeline.staleness import PipelineStage
 
-SOURCE = "src"  # where `mlops stage` looks for modules
 _LIBRARY = {"check", "evaluate", "card", "seal"}  # commands that run no code of the project
 _LONGEST = 20_000_000  # bytes of a source file
 _COMPILED = (".so", ".pyd", ".pyc")  # modules that have no source to follow
-_FLAGS = re.compile(r"-[bBdEiIOPqsSuv]+")  # of `python`, without a value
+_FLAGS = re.compile(r"-[bBdiIOPqsSuv]+")  # of `python`, without a value; -E would look elsewhere
 _UV_FLAGS = {"--locked", "--frozen", "--no-sync", "--no-dev", "--"}
 # What imports by other means than a statement, or says where modules are looked for.
 _MODULES = {
@@ -50,14 +51,6 @@ class CodeGap:
 
     def __str__(self) -> str:
         return f"stage {self.stage}: {self.path}{self.problem}"
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """Where a command begins: files, and the folders in which it looks for modules."""
-
-    files: tuple[str, ...]
-    roots: tuple[str, ...]
 
 
 class _NotFollowed(Exception):
@@ -85,23 +78,20 @@ def _gaps_of(root: Path, stage: PipelineStage, hidden: frozenset[str]) -> Iterat
     if stage.frozen:
         yield CodeGap(stage.name, "it", " is frozen, so DVC watches nothing of it. Unfreeze it")
     for command in stage.commands:
+        walk = _Walk(root)
         try:
-            entries = list(_entries(root, command, stage.folder))
+            walk.visit([path for files in _entries(root, command) for path in files])
         except _NotFollowed as why:
             yield CodeGap(stage.name, f"`{command}`", f" cannot be followed: {why}")
             continue
-        for entry in entries:
-            walk = _Walk(root, entry.roots)
-            walk.visit(entry.files)
-            yield from (CodeGap(stage.name, path, words) for path, words in walk.doubts)
-            for path, importer in sorted(walk.reached.items()):
-                says = f" is imported by {importer}" if importer else " is run"
-                if not _listed(path, stage.deps):
-                    line = os.path.relpath(path, stage.folder)
-                    words = f"{says}, and dvc.yaml does not list it. Add `- {line}` to its deps"
-                    yield CodeGap(stage.name, path, words)
-                elif path in hidden:
-                    yield CodeGap(stage.name, path, f"{says}, and .dvcignore hides it from DVC")
+        yield from (CodeGap(stage.name, path, words) for path, words in walk.doubts)
+        for path, importer in sorted(walk.reached.items()):
+            says = f" is imported by {importer}" if importer else " is run"
+            if not _listed(path, stage.deps):
+                words = f"{says}, and dvc.yaml does not list it. Add `- {path}` to its deps"
+                yield CodeGap(stage.name, path, words)
+            elif path in hidden:
+                yield CodeGap(stage.name, path, f"{says}, and .dvcignore hides it from DVC")
 
 
 def _listed(path: str, deps: frozenset[str]) -> bool:
@@ -111,11 +101,11 @@ def _listed(path: str, deps: frozenset[str]) -> bool:
 # The commands of a stage
 
 
-def _entries(root: Path, command: str, folder: str) -> Iterator[_Entry]:
-    """The code that a shell command starts. Raises _NotFollowed for what could be any code."""
+def _entries(root: Path, command: str) -> Iterator[list[str]]:
+    """The files that a shell command starts. Raises _NotFollowed for what could be any code."""
     for line in command.replace("\\\n", " ").splitlines():
         for words in _simple_commands(line):
-            yield from _entry(root, words, folder)
+            yield from _entry(root, words)
 
 
 def _simple_commands(line: str) -> Iterator[list[str]]:
@@ -139,9 +129,9 @@ def _simple_commands(line: str) -> Iterator[list[str]]:
         raise _NotFollowed(f"it is no shell command ({error})") from None
 
 
-def _entry(root: Path, words: list[str], folder: str) -> Iterator[_Entry]:
+def _entry(root: Path, words: list[str]) -> Iterator[list[str]]:
     while words and re.match(r"\w+=", words[0]):
-        if words[0].startswith(("PYTHON", "PATH=", "LD_")):
+        if words[0].startswith(("PYTHON", "PATH=", "LD_", "DYLD_", "UV_")):
             raise _NotFollowed(f"{words[0]} says where code is looked for. Remove it")
         words = words[1:]
     if words[:2] == ["uv", "run"]:
@@ -150,53 +140,48 @@ def _entry(root: Path, words: list[str], folder: str) -> Iterator[_Entry]:
             words = words[1:]
     program, arguments = (words[0], words[1:]) if words else ("", [])
     if re.fullmatch(r"python(3(\.\d+)?)?", program):
-        yield from _python(root, arguments, folder)
+        yield from _python(root, arguments)
     elif program == "mlops":
         yield from _mlops(root, arguments)
     else:
         raise _NotFollowed("write it as `mlops stage MODULE` or `python FILE`")
 
 
-def _mlops(root: Path, arguments: list[str]) -> Iterator[_Entry]:
+def _mlops(root: Path, arguments: list[str]) -> Iterator[list[str]]:
     command = arguments[0] if arguments else ""
     if command == "stage" and len(arguments) == 2:
-        yield _module(root, arguments[1], (SOURCE,))
+        yield _module(root, arguments[1])
     elif command not in _LIBRARY:
         raise _NotFollowed(f"a pipeline runs `mlops stage MODULE` or {', '.join(sorted(_LIBRARY))}")
 
 
-def _python(root: Path, arguments: list[str], folder: str) -> Iterator[_Entry]:
+def _python(root: Path, arguments: list[str]) -> Iterator[list[str]]:
     while arguments and (_FLAGS.fullmatch(arguments[0]) or arguments[0] == "-W"):
+        if arguments[0] == "-W" and "." in "".join(arguments[1:2]):
+            raise _NotFollowed("-W would import what it names")
         arguments = arguments[2 if arguments[0] == "-W" else 1 :]
     first = arguments[0] if arguments else ""
     if first == "-m" and len(arguments) > 1:
         if arguments[1] == "gatewright":
             yield from _mlops(root, arguments[2:])
         else:
-            yield _module(root, arguments[1], tuple(dict.fromkeys((folder, SOURCE))))
+            yield _module(root, arguments[1])
         return
-    path = _joined(folder, first)
-    if not first.endswith(".py") or path is None or not os.path.isfile(root / path):
+    path = os.path.normpath(first)
+    if not first.endswith(".py") or path.startswith(("..", "/")) or not os.path.isfile(root / path):
         raise _NotFollowed("write it as `mlops stage MODULE` or `python FILE`")
-    yield _Entry((path,), tuple(dict.fromkeys((str(PurePosixPath(path).parent), SOURCE))))
+    yield [path]
 
 
-def _joined(folder: str, name: str) -> str | None:
-    """A path seen from the project's root, or None if it leads out of it."""
-    path = os.path.normpath(os.path.join(folder, name))
-    return None if path.startswith(("..", "/")) else path
-
-
-def _module(root: Path, name: str, roots: tuple[str, ...]) -> _Entry:
+def _module(root: Path, name: str) -> list[str]:
     """A module that is run by its name; of a package, its `__main__`."""
     if not re.fullmatch(r"\w+(\.\w+)*", name):
         raise _NotFollowed(f"{name} is no name of a module")
-    files = _files(root, roots, name)
-    itself = [path for path, of in files if of == name]
-    if not itself:
-        raise _NotFollowed(f"there is no module {name} in {' or '.join(roots)}")
-    files += _files(root, roots, f"{name}.__main__")
-    return _Entry(tuple(dict.fromkeys(path for path, _ in files)), roots)
+    files = _files(root, name)
+    if not any(of == name for _, of in files):
+        raise _NotFollowed(f"there is no module {name} in {SOURCE}")
+    files += _files(root, f"{name}.__main__")
+    return list(dict.fromkeys(path for path, _ in files))
 
 
 # The imports of a file
@@ -207,7 +192,6 @@ class _Walk:
     """A search through the imports of one command: the files reached, and by which file."""
 
     root: Path
-    roots: tuple[str, ...]
     reached: dict[str, str | None] = field(default_factory=dict)
     doubts: list[tuple[str, str]] = field(default_factory=list)
 
@@ -227,7 +211,7 @@ class _Walk:
                 (f"{path}:{line}", f" cannot be followed: {words}") for line, words in doubts
             ]
             for name in sorted(names):
-                todo += [(found, path) for found, _ in _files(self.root, self.roots, name)]
+                todo += [(found, path) for found, _ in _files(self.root, name)]
 
     def _read(self, path: str) -> tuple[set[str], list[tuple[int, str]]]:
         """The names that a file imports, and the lines that import in ways not followed."""
@@ -244,27 +228,21 @@ class _Walk:
                 tree = ast.parse(full.read_bytes())
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _NotFollowed(f"it is no Python that can be read here ({error})") from None
-        names: set[str] = set()
-        doubts: dict[tuple[int, str], None] = {}
-        for package in _packages(path, self.roots):
-            reader = _Reader(package)
-            try:
-                reader.visit(tree)
-            except RecursionError:
-                raise _NotFollowed("it is nested too deeply") from None
-            names |= reader.names
-            doubts |= dict.fromkeys(reader.doubts)
-        return names, list(doubts)
+        reader = _Reader(_package(path))
+        try:
+            reader.visit(tree)
+        except RecursionError:
+            raise _NotFollowed("it is nested too deeply") from None
+        return reader.names, reader.doubts
 
 
-def _packages(path: str, roots: Iterable[str]) -> list[str]:
-    """The package, as a dotted name, that a file is in, seen from each folder of the search."""
+def _package(path: str) -> str:
+    """The package, as a dotted name, that a file is in."""
     folder = PurePosixPath(path).parent
-    seen = [folder.relative_to(root) for root in roots if folder.is_relative_to(root)]
-    return [".".join(place.parts) for place in seen] or [""]
+    return ".".join(folder.relative_to(SOURCE).parts) if folder.is_relative_to(SOURCE) else ""
 
 
-def _files(root: Path, roots: Iterable[str], name: str) -> list[tuple[str, str]]:
+def _files(root: Path, name: str) -> list[tuple[str, str]]:
     """The files that an import of a dotted name could run, each with the name that it is.
 
     Those are the packages above it too. `name` may end with `.*`: every module in the package.
@@ -273,14 +251,13 @@ def _files(root: Path, roots: Iterable[str], name: str) -> list[tuple[str, str]]
     if not all({*parents, last}) or "/" in name:
         return []  # no module has such a name
     found: list[tuple[str, str]] = []
-    for place in map(PurePosixPath, roots):
-        for depth in range(len(parents) + 1):
-            steps = (*parents, last)[: depth + 1]
-            folder, step = place.joinpath(*steps[:-1]), steps[-1]
-            names = _names(root / folder) if step == "*" else [step]
-            for module in names:
-                of = ".".join((*steps[:-1], module))
-                found += [(path, of) for path in _sources(root, folder, module)]
+    for depth in range(len(parents) + 1):
+        steps = (*parents, last)[: depth + 1]
+        folder, step = PurePosixPath(SOURCE, *steps[:-1]), steps[-1]
+        names = _names(root / folder) if step == "*" else [step]
+        for module in names:
+            of = ".".join((*steps[:-1], module))
+            found += [(path, of) for path in _sources(root, folder, module)]
     return found
 
 

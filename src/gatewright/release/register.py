@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gatewright.adapters.dvc import describe, read_pipeline, reproduce
+from gatewright.adapters.dvc import describe, reproduce
 from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.signing import sign
 from gatewright.contract.schema import parse_contract
@@ -24,6 +24,7 @@ from gatewright.pipeline.reproduction import (
     reproduce_stages,
 )
 from gatewright.pipeline.source import Source
+from gatewright.pipeline.staleness import read_pipeline
 from gatewright.registry.champion import read_source
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import VersionRecord
@@ -120,7 +121,6 @@ def _reproduced(workspace: Workspace, registry: Registry, lock: Lock) -> Reprodu
     with reproduce_stages(
         workspace.root,
         lock,
-        read_pipeline(workspace.root).stages,
         names,
         workspace.storage.get_if_there,
         progress.say,

@@ -1,0 +1,61 @@
+"""A clone is a clone, whatever its owner's Git does to lines, and wherever its work tree lies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from parcels import Project
+
+TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_clone_that_would_change_the_ends_of_lines_agrees(
+    shipped: bool, trained: Project, tmp_path: Path
+) -> None:
+    if shipped:
+        shutil.copy(TEMPLATE / ".gitattributes", trained.root)
+        trained.commit()
+        trained.git("push", "--quiet")
+    place = tmp_path / "on Windows"
+    trained.git(*("clone", "--quiet", "-c", "core.autocrlf=true"), str(trained.origin), str(place))
+    assert (b"\r\n" in (place / "contract.yaml").read_bytes()) is not shipped
+    clone = Project(place)
+    if shipped:
+        assert clone.mlops("prove").out.startswith("Yes")
+        assert clone.git("status", "--porcelain") == ""
+    else:
+        assert "the inputs of check are other ones" in clone.mlops("prove", expect=1).err
+
+
+def test_a_work_tree_beside_the_clone_is_as_good(released: Project, tmp_path: Path) -> None:
+    released.git("worktree", "add", "--quiet", "-b", "other", str(tmp_path / "beside"))
+    beside = Project(tmp_path / "beside")
+    assert beside.mlops("prove").out.startswith("Yes")
+    assert beside.live() == released.live()
+    beside.mlops("setup")
+    assert beside.git("status", "--porcelain") == ""
+    beside.train(0.5)
+    beside.mlops("push")
+    assert released.mlops("prove").out.startswith("Yes")
+    assert beside.mlops("gate").out
+    beside.commit("Retrain")
+    proof = str(tmp_path / "proof")
+    said = beside.mlops("prove", "--base", "origin/main", "--out", proof)
+    assert "the outputs are there" in said.out
+
+
+def test_a_clone_whose_storage_lay_in_a_work_tree_that_is_gone(
+    trained: Project, tmp_path: Path
+) -> None:
+    clone = trained.clone()
+    clone.git("worktree", "add", "--quiet", "-b", "other", str(tmp_path / "beside"))
+    Project(tmp_path / "beside").mlops("setup")
+    clone.mlops("setup")
+    assert (clone.root / ".dvc-storage").is_symlink()
+    shutil.rmtree(tmp_path / "beside")
+    clone.mlops("setup")
+    assert not (clone.root / ".dvc-storage").is_symlink()
+    assert clone.mlops("prove").out.startswith("Yes")
