@@ -30,6 +30,11 @@ class Project:
         """
         return self._policy_file.environments
 
+    @property
+    def has_own_functions(self) -> bool:
+        """Whether functions of the team's package judge."""
+        return self._policy_file.has_own_functions
+
     def policy(self, environment: str) -> Policy:
         """The policy of one environment."""
         if environment not in self._policies:

@@ -141,6 +141,11 @@ class PolicyFile:
         """The environments in the order in which a version walks through them."""
         return list(self.content.environments)
 
+    @property
+    def has_own_functions(self) -> bool:
+        """Whether it names metrics or checks that are functions of the team's package."""
+        return bool(self.content.metrics or self.content.own_checks)
+
     def policies(self, contract: Contract | None = None, today: date | None = None) -> Policies:
         """As `parse_policies`."""
         return _policies(self.content, self.text, self.name, contract, today)

@@ -37,6 +37,7 @@ def promote(workspace: Workspace, version: str, environment: str, propose: bool 
 
 def _promote(workspace: Workspace, version: str, environment: str, propose: bool) -> Outcome:
     progress.step(f"1/6 read the registry: may {version} go to {environment}?")
+    workspace.require_committed_judges()
     registry, storage = workspace.registry(), workspace.storage
     record = registry.usable(version)
     live = registry.live(environment)

@@ -96,6 +96,7 @@ def _commit(workspace: Workspace) -> str:
     changes = git("status", "--porcelain", "--untracked-files=no")
     if no := rules.is_committed(changes):
         raise rules.refused(no)
+    workspace.require_committed_judges(everything=True)
     pipeline = read_pipeline(workspace.root)
     lock = parse_lock(read_text(workspace.root / "dvc.lock"))
     unlisted = unlisted_code(workspace.root, pipeline, lock)

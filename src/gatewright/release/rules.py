@@ -7,6 +7,7 @@ refusal.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -118,6 +119,29 @@ def is_committed(changes: str) -> No | None:
             Reason.NOT_COMMITTED,
             "The work tree has changes that are not committed, so nobody could say what the "
             f"version was made from:\n{changes}\nCommit them and run again.",
+        )
+    return None
+
+
+def judges_are_committed(uncommitted: Sequence[str], hidden: Sequence[str]) -> No | None:
+    """Why what judges here is not the commit at hand; None if it is.
+
+    `uncommitted` are paths that differ from HEAD, `hidden` files that Git was told not to look at.
+    """
+    if hidden:
+        names = shlex.join(hidden[:5])
+        return No(
+            Reason.NOT_COMMITTED,
+            f"Git was told not to look at {', '.join(hidden[:5])}, so nobody could say what "
+            f"decides here. Run `git update-index --no-skip-worktree {names}` and `git "
+            f"update-index --no-assume-unchanged {names}`, and run again.",
+        )
+    if uncommitted:
+        return No(
+            Reason.NOT_COMMITTED,
+            f"{', '.join(uncommitted[:5])} is not what HEAD holds, and only what was committed "
+            "decides what goes live. Commit it by a pull request, or take it back with "
+            f"`git restore --source HEAD {shlex.join(uncommitted[:5])}`, and run again.",
         )
     return None
 

@@ -19,12 +19,13 @@ from gatewright.errors import Undecided
 from gatewright.gate.inputs import gather
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import TEST
+from gatewright.pipeline.committed import JUDGES, hidden_changes, uncommitted
 from gatewright.pipeline.source import Source
 from gatewright.project import Project
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import PushRefused, Registry, fetch_registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
-from gatewright.release import progress
+from gatewright.release import progress, rules
 from gatewright.run_context import RunContext, current
 
 TRIES = 3
@@ -87,7 +88,12 @@ class Workspace:
         self.project.known(environment)
         with self.git.alone():
             registry = self.registry() if self.git.has_remote() else None
-            return self.judge(registry, environment, self.root, Source.in_work_tree(self.root))
+            notes = []
+            if differing := self.uncommitted():
+                words = "It was judged by what is not committed, and nothing is released by that"
+                notes.append(f"{words}: {', '.join(differing[:5])}")
+            source = Source.in_work_tree(self.root)
+            return self.judge(registry, environment, self.root, source, notes=tuple(notes))
 
     def judge(
         self,
@@ -97,6 +103,7 @@ class Workspace:
         source: Source,
         version: str | None = None,
         slices: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> Verdict:
         """Ask the gate about the model in `files`, against what is live in the environment."""
         policy = self.project.policy(environment)
@@ -105,7 +112,20 @@ class Workspace:
             known = Path(name) / TEST if champion else None
             types = allowed_types(self.root)
             evidence = gather(policy, files, source, champion, known, types, version=version)
-            return judge(policy, evidence, slices=slices)
+            return judge(policy, evidence, notes=notes, slices=slices)
+
+    def require_committed_judges(self, everything: bool = False) -> None:
+        """Raises Refused if policy, contract or what else judges here is not the commit's.
+
+        With `everything`, also for any file that Git was told not to look at.
+        """
+        marked = hidden_changes(self.git, () if everything else JUDGES)
+        if no := rules.judges_are_committed(self.uncommitted(), marked):
+            raise rules.refused(no)
+
+    def uncommitted(self) -> list[str]:
+        """The paths that judge here, and are not what HEAD holds."""
+        return uncommitted(self.git, code=self.project.has_own_functions)
 
     def settle(self, attempt: Callable[[], Outcome]) -> Outcome:
         """Try; if another event came first, verify everything again and try once more."""
