@@ -217,6 +217,16 @@ def read_policies(root: Path) -> Policies:
     return parse_policies(read_text(root / NAME), contract=read_contract(root))
 
 
+def champion_metrics(policy: Policy) -> tuple[str, ...]:
+    """The metrics by which a candidate is compared with what is live."""
+    return tuple(getattr(policy.settings["champion"], "metrics", {}))
+
+
+def settled_by(policy: Policy) -> str | None:
+    """The version whose test set judges, however its rows came."""
+    return getattr(policy.settings["holdout"], "settled", None)
+
+
 def read_policy(root: Path, environment: str) -> Policy:
     return read_policies(root).of(environment)
 

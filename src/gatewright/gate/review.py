@@ -8,17 +8,20 @@ of its code runs here.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile, read_pipeline
 from gatewright.adapters.git import Git
 from gatewright.adapters.model_file import allowed_types
+from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import GateInputs, Loaded, gather
+from gatewright.gate.judged_rows import Place, find_judged_rows
 from gatewright.gate.verdict import Answer, Later, Verdict, judge
-from gatewright.paths import TEST
+from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.changes import (
     Changes,
     find_changes,
@@ -68,16 +71,28 @@ def review(root: Path, candidate: Path, proof: Path) -> Verdict:
         registry = fetch_registry(root, storage) if git.has_remote() else None
         findings = _honest(candidate, lock, proof)
         findings += _collect(storage, stored, lock, proof, folder)
-        known = _known(storage, stored, lock_at(theirs, base), folder)
+        before = lock_at(theirs, base)
+        known = _known(storage, stored, before, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
-        champion = live_champion(git, storage, registry, environment, folder / "champion")
+        champion = live_champion(
+            *(git, storage, registry, environment, folder / "champion"),
+            metrics=policy.champion_metrics(rules),
+        )
+        contract = theirs.blobs([f"{base}:contract.yaml"])[0]
         names = dict.fromkeys(name for p in (rules, *later) for name in p.metric_names)
         inputs = gather(
             *(rules, folder, source, champion, known, allowed_types(root)),
             review=True,
             predictions=predictions,
             metric_names=tuple(names),
+            base=parse_contract(contract) if contract else None,
         )
+        # The base branch's rows judge, and not all of these.
+        place = Place(git, storage, registry, stored, folder, folder)
+        test = before.outs.get(TEST) if before else None
+        key, settled = list(inputs.contract.key), policy.settled_by(rules)
+        judged = find_judged_rows(place, base, test, lock.outs.get(MODEL), key, settled)
+        inputs = replace(inputs, waiting=judged.waiting, asked=judged.asked)
         answer = Answer("lock", _QUESTION, tuple(findings))
         return judge(
             *(rules, inputs, (answer,), notes + _test_set(inputs)),

@@ -58,7 +58,7 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         _commit(workspace)
     version, because = _number(workspace, registry, source)
     progress.step(f"2/5 ask the gate of {first}")
-    verdict = workspace.judge(registry, first, workspace.root, source, version, slices=True)
+    verdict = workspace.judge(registry, first, workspace.root, source, commit, version, slices=True)
     if verdict.status:
         return Outcome(
             Kind.REFUSED, version, f"Not registered. {verdict.sentence}", verdict=verdict

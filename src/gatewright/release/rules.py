@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gatewright.errors import Refused
+from gatewright.registry.event_log import live_versions
 from gatewright.registry.records import Record, order
 
 BY_PULL_REQUEST = "pull request"  # as the approver of a promotion that a merge lets in
@@ -298,15 +299,3 @@ def retirement(
                 f"`mlops rollback {environment}` first.",
             )
     return Retire()
-
-
-def live_versions(history: Sequence[Record]) -> list[str]:
-    """The versions that led to the live one, which is last: promotions push, rollbacks pop."""
-    stack: list[str] = []
-    for event in history:
-        if getattr(event, "action", "") == "roll back":
-            while stack and stack[-1] != event.version:
-                stack.pop()
-        else:
-            stack.append(event.version)
-    return stack
