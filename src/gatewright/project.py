@@ -36,6 +36,11 @@ class Project:
         """What proves that a model follows from its inputs."""
         return self._policy_file.reproduce
 
+    @property
+    def has_own_functions(self) -> bool:
+        """Whether functions of the team's package judge."""
+        return self._policy_file.has_own_functions
+
     def policy(self, environment: str) -> Policy:
         """The policy of one environment."""
         if environment not in self._policies:

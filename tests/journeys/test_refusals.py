@@ -161,4 +161,7 @@ def test_a_small_loss_that_the_rows_cannot_settle_is_undecided(live: Parcels) ->
     assert "CANNOT TELL" in live.mlops("gate", "--env", "staging", expect=2).stdout
     warned = live.ask("gate", "--env", "dev")
     assert warned["decision"] == "yes"
-    assert warned["notes"] == ["Not proven, and let pass by cannot_tell: champion"]
+    assert warned["notes"] == [
+        "It was judged by what is not committed, and nothing is released by that: gates.yaml",
+        "Not proven, and let pass by cannot_tell: champion",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import date
 from typing import Any
 
@@ -453,6 +454,27 @@ def test_a_metric_that_cannot_be_imported_refuses(
     assert {"bounds", "champion"} <= red(verdict)
     assert "cannot be imported" in str(verdict)
     assert "rows" not in red(verdict)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "import sys\ndef f(y, scores, sample_weight):\n    sys.exit(0)\n",
+        "class Out(BaseException): pass\ndef f(y, scores, sample_weight):\n    raise Out('x')\n",
+        "class Out(BaseException): pass\nraise Out('x')\ndef f():\n    pass\n",
+    ],
+    ids=["exits", "raises what is no Exception", "the same when imported"],
+)
+def test_a_metric_that_would_end_the_command_refuses(
+    words: str, released: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With status 0 it would be a yes without a verdict."""
+    monkeypatch.delitem(sys.modules, "parcel_metrics", raising=False)
+    own_metric(released, "parcel_metrics:f", monkeypatch)
+    (released.root / "src/parcel_metrics.py").write_text(words)
+    verdict = released.ask("gate", expect=1)
+    assert {"bounds", "champion"} <= red(verdict)
+    monkeypatch.delitem(sys.modules, "parcel_metrics", raising=False)
 
 
 # Choosing thresholds

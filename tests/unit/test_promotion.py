@@ -70,6 +70,7 @@ def test_the_order_is_enforced(second: Project) -> None:
 
 def test_what_the_gate_refuses_is_not_promoted(second: Project) -> None:
     second.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
+    second.commit("Ask for more")
     before = second.registry()
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
     assert "1.1.0 was not promoted. No: the model may not enter staging." in said.out
@@ -78,6 +79,7 @@ def test_what_the_gate_refuses_is_not_promoted(second: Project) -> None:
 
 def test_what_the_gate_cannot_tell_is_not_promoted(second: Project) -> None:
     second.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.0")
+    second.commit("Ask for more")
     before = second.registry()
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=2)
     assert "Undecided" in said.out
@@ -176,6 +178,7 @@ def test_the_workflow_is_told_by_what_came_of_a_command(
     assert told("promote", "1.0.0", "--to", "dev") == ("promoted", "live=true\n")
     assert told("promote", "1.0.0", "--to", "dev") == ("live before", "live=true\n")
     trained.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
+    trained.commit("Ask for more")
     assert told("promote", "1.0.0", "--to", "staging", expect=1) == ("refused", "live=false\n")
     assert told("rollback", "dev", "--to", "1.0.0") == ("live before", "")
 
@@ -330,6 +333,76 @@ def test_a_model_that_nobody_trained_is_refused(trained: Project) -> None:
     (trained.root / MODEL).write_bytes(b"another")
     trained.mlops("register", expect=1)
     assert trained.registry() == ""
+
+
+# What judges is what was committed
+
+
+MARGINS = ("roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.5, brier_score: 0.5")
+
+
+@pytest.mark.parametrize("hide", [(), ("--skip-worktree",), ("--assume-unchanged",)], ids=str)
+def test_a_policy_that_nobody_committed_promotes_nothing(
+    hide: tuple[str, ...], second: Project
+) -> None:
+    second.edit("gates.yaml", *MARGINS)
+    if hide:
+        second.git("update-index", *hide, "gates.yaml")
+        assert second.git("status", "--porcelain") == ""
+    before = second.registry()
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    told = "Git was told not to look at gates.yaml" if hide else "is not what HEAD holds"
+    assert told in said.err
+    assert second.registry() == before
+    for mark in hide:
+        second.git("update-index", mark.replace("--", "--no-"), "gates.yaml")
+    second.git("checkout", "--quiet", "gates.yaml")
+    second.mlops("promote", "1.1.0", "--to", "staging")
+
+
+@pytest.mark.parametrize("path", ["contract.yaml", "model-types.txt", "security/signers.txt"])
+def test_nothing_else_that_judges_may_be_uncommitted(path: str, second: Project) -> None:
+    file = second.root / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text((file.read_text() if file.exists() else "") + "# more\n")
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    assert f"{path} is not what HEAD holds" in said.err
+
+
+@pytest.mark.parametrize("path", ["gates.yaml", "params.yaml", "src/parcels.py"])
+def test_what_git_was_told_not_to_look_at_registers_nothing(path: str, released: Project) -> None:
+    released.retrain(0.5)
+    released.git("update-index", "--skip-worktree", path)
+    with (released.root / path).open("a") as file:
+        file.write("# more\n")
+    assert released.git("status", "--porcelain") == ""
+    said = released.mlops("register", expect=1)
+    assert f"Git was told not to look at {path}" in said.err
+
+
+def test_ends_of_lines_are_no_change_of_what_judges(second: Project) -> None:
+    path = second.root / "gates.yaml"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    second.mlops("promote", "1.1.0", "--to", "staging")
+
+
+def test_a_metric_of_the_team_that_nobody_committed_promotes_nothing(second: Project) -> None:
+    code = "def f(y, scores, sample_weight):\n    return 1.0\n"
+    (second.root / "src/committed_metrics.py").write_text(code)
+    own = "metrics: {mine: {function: committed_metrics:f, higher_is_better: true}}\nchecks:\n"
+    second.edit("gates.yaml", "checks:\n", own)
+    second.commit("A metric")
+    (second.root / "src/committed_metrics.py").write_text(code.replace("1.0", "2.0"))
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    assert "src/committed_metrics.py is not what HEAD holds" in said.err
+
+
+def test_the_gate_says_that_it_judged_by_what_is_not_committed(released: Project) -> None:
+    assert released.ask("gate")["notes"] == []
+    released.edit("gates.yaml", *MARGINS)
+    released.edit("contract.yaml", "arrives broken?", "arrives broken, or not?")
+    (note,) = released.ask("gate")["notes"]
+    assert note.endswith("nothing is released by that: contract.yaml, gates.yaml")
 
 
 # Storage that lies
@@ -621,5 +694,6 @@ def test_after_the_move_a_missing_file_is_still_missed(second: Project) -> None:
 
 def test_an_environment_without_a_remote_is_misuse(second: Project) -> None:
     second.edit("gates.yaml", "  staging: {}", "  canary: {}\n  staging: {}")
+    second.commit("A canary")
     said = second.mlops("promote", "1.1.0", "--to", "canary", expect=64)
     assert "No DVC remote is named 'canary'" in said.err

@@ -23,6 +23,7 @@ from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import part
 from gatewright.gate.checks.champion import ChampionCheck
 from gatewright.gate.checks.limits import Margins
+from gatewright.pipeline.holdout_history import Asked
 from gatewright.registry.champion import Champion
 
 GATES = 600
@@ -56,7 +57,9 @@ def worlds(count: int, rows: int, loss: float = 0.0) -> Iterator[tuple[Any, dict
 def asked(measured: Measured, margin: float) -> list[str]:
     settings = Margins(metrics={"roc_auc": margin, "brier_score": margin})
     champion: Any = Champion("1.0.0", None, BINARY)  # type: ignore[arg-type]
-    return [finding.status for finding in ChampionCheck.check(settings, measured, champion)]
+    return [
+        finding.status for finding in ChampionCheck.check(settings, measured, champion, Asked())
+    ]
 
 
 def highest(rate: float, count: int) -> float:

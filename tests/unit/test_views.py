@@ -6,8 +6,8 @@ from typing import Any
 
 from parcels import Project
 
+from gatewright.registry.event_log import live_versions
 from gatewright.registry.git_registry import EnvironmentRecord
-from gatewright.release.rules import live_versions
 
 
 def test_a_version_holds_what_it_is_made_from(released: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from gatewright.contract.schema import Column, Contract
@@ -40,6 +41,58 @@ def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:
         if name not in old.columns and not column.nullable
     ]
     return ("breaking", why) if why else ("compatible", ["the contract accepts more"])
+
+
+def judging(judge: Contract, candidate: Contract) -> Contract:
+    """The candidate's contract, with what judges a model taken from the one that judges.
+
+    A change of these counts once it is live: the costs and the key; slices are those of both. What
+    the candidate's columns or classes have no room for stays the candidate's own.
+    """
+    terms: dict[str, object] = {}
+    both = dict.fromkeys((*judge.slices, *candidate.slices))
+    terms["slices"] = tuple(name for name in both if name in candidate.columns)
+    if set(judge.key) <= set(candidate.columns):
+        terms["key"] = judge.key
+    if judge.decision and judge.classes == candidate.classes:
+        terms["decision"] = judge.decision
+    return candidate.model_copy(update=terms)
+
+
+def unveiled(old: Contract, new: Contract) -> list[str]:
+    """Columns that are personal in the old contract, and in the new one are not."""
+    return [
+        name
+        for name, column in old.columns.items()
+        if column.personal and name in new.columns and not new.columns[name].personal
+    ]
+
+
+def told(old: Contract, new: Contract) -> Iterator[str]:
+    """What changes in how a model is judged, or in whose data is used: for people to read."""
+    if gone := [name for name in old.slices if name not in new.slices]:
+        judged = [name for name in gone if name in new.columns]
+        words = f"slices {', '.join(gone)} are gone"
+        yield f"{words}, and judged all the same" if judged == gone else words
+    if more := [name for name in new.slices if name not in old.slices]:
+        yield f"slices {', '.join(more)} come"
+    if old.decision != new.decision:
+        kept = "; judged by the old ones" if old.decision and old.classes == new.classes else ""
+        yield f"the decision or its costs are others{kept}"
+    if old.key != new.key:
+        yield f"the key {', '.join(old.key)} becomes {', '.join(new.key)}; judged by the old one"
+    if (old.group, old.time) != (new.group, new.time):
+        yield f"rows are grouped by {new.group}, not {old.group}; the coarser one judges"
+    if (old.target, old.prediction) != (new.target, new.prediction):
+        yield "the target or the prediction is another"
+    if shown := unveiled(old, new):
+        yield f"{', '.join(shown)} would be personal no longer"
+    for name, before in old.columns.items():
+        after = new.columns.get(name)
+        if after and before.afterwards and not after.afterwards:
+            yield f"{name} would be known before the answer is"
+        if after and before.on_arrival != after.on_arrival:
+            yield f"{name} on arrival: {before.on_arrival} -> {after.on_arrival}"
 
 
 def _narrower(before: Column, after: Column) -> bool:

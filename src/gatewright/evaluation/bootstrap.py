@@ -54,7 +54,7 @@ class Measured:
     """Values on the rows as they are, and on each resample.
 
     points: shape (metrics, models); draws: shape (resamples, metrics, models), of which a metric
-    that is a function has the first SLOW.
+    that is a function has the first SLOW. Intervals reach `reach` times as far as these say.
     """
 
     metrics: tuple[Metric, ...]
@@ -62,6 +62,7 @@ class Measured:
     points: Floats
     draws: Floats
     confidence: float
+    reach: float = 1.0
 
     def estimate(self, metric: str, model: str) -> Estimate:
         """Raises Refused if the metric was not measured."""
@@ -74,7 +75,15 @@ class Measured:
         points, draws = self._gains(at, model, over)
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
-        return Estimate(float(points), float(low), float(high))
+        return self._stretched(float(points), float(low), float(high))
+
+    def _stretched(self, value: float, low: float, high: float) -> Estimate:
+        """The interval, reaching farther on both sides in the same proportion."""
+        if self.reach == 1:
+            return Estimate(value, low, high)
+        return Estimate(
+            value, value - self.reach * (value - low), value + self.reach * (high - value)
+        )
 
     def error(self, metric: str, model: str, over: str) -> float:
         """The standard error of the gain."""
@@ -83,7 +92,7 @@ class Measured:
     def smallest(self, metric: str, model: str, over: str) -> float:
         """The smallest true difference that these rows would show, POWER of the times."""
         normal = NormalDist()
-        quantiles = normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(POWER)
+        quantiles = self.reach * normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(POWER)
         return quantiles * self.error(metric, model, over)
 
     def resamples(self, metric: str) -> int:
@@ -113,7 +122,13 @@ class Measured:
             # upper end is lowered once and not twice, because that correction is uncertain too.
             bias = draws.mean() - value
             value, low, high = np.maximum([value - bias, low - 2 * bias, high - bias], 0)
-        return Estimate(float(value), float(low), float(high))
+        return self._stretched(float(value), float(low), float(high))
+
+
+def values_of(y: Truth, answers: Answers, metrics: Sequence[Metric]) -> list[float]:
+    """The value of each metric on these rows."""
+    found = _Sample(y, {"": answers}, None).points(metrics)[:, 0]
+    return [float(value) for value in found]
 
 
 def _rankings(y: Truth, answers: Answers, view: View) -> list[Ranking]:
@@ -288,6 +303,7 @@ def measure(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    reach: float = 1.0,
 ) -> Measured:
     """Evaluate models on the same rows and on the same resamples of them.
 
@@ -298,6 +314,7 @@ def measure(
     groups : shape (n,), codes from 0 of the groups that are drawn whole; without them, rows are.
     resamples : how many times n rows, or all groups, are drawn with replacement.
     confidence : of the two-sided intervals, in (0, 1).
+    reach : how many times as far as that they go.
 
     Memory is linear in n, for one model at a time, and in the number of threads; nothing of size
     n x resamples is held. Time is linear in n, times resamples only below LARGE; times groups, and
@@ -323,7 +340,7 @@ def measure(
                 for at, of in enumerate(blocks)
             ]
         draws = np.concatenate([block.result() for block in drawn])
-    return Measured(tuple(metrics), tuple(answers), points, draws, confidence)
+    return Measured(tuple(metrics), tuple(answers), points, draws, confidence, reach)
 
 
 def _little(

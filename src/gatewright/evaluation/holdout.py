@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,17 @@ class Holdout:
     """Counts of rows, told apart by the contract's key.
 
     gone, changed, added: of the test set, against the one that was known before.
-    seen: rows of the test set that were trained on.
+    seen: rows of the test set that were trained on. moved: the places in the test set of those
+    that have other values.
     """
 
     gone: int
     changed: int
     added: int
     seen: int
+    moved: NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, dtype=np.int64), compare=False, repr=False
+    )
 
 
 def compare(
@@ -60,7 +64,31 @@ def compare(
         changed=int(differs.sum()),
         added=len(test) - len(stays),
         seen=int((tested & seen).sum()),
+        moved=twins[differs],
     )
+
+
+def lacking(before: pd.DataFrame, after: pd.DataFrame, key: list[str]) -> NDArray[np.bool_]:
+    """Which rows of `after` the other table lacks, by their key; shape (rows of after,)."""
+    old, new = _codes([before, after], key)
+    return ~np.isin(new, old)
+
+
+def waiting(
+    steps: Iterable[tuple[pd.DataFrame, pd.DataFrame, bool]], key: list[str]
+) -> pd.DataFrame | None:
+    """The keys of the rows that judge nothing, because no change of data alone brought them.
+
+    A step is the test set before and after a change, and whether that was one of data alone.
+    """
+    keys: pd.DataFrame | None = None
+    for before, after, data_alone in steps:
+        new = after.loc[lacking(before, after, key), key]
+        if not data_alone:
+            keys = new if keys is None else pd.concat([keys, new]).drop_duplicates()
+        elif keys is not None:
+            keys = keys[lacking(new, keys, key)]
+    return keys if keys is not None and len(keys) else None
 
 
 def _same_keys(known: pd.DataFrame, test: pd.DataFrame, key: list[str]) -> bool:

@@ -38,6 +38,18 @@ def share_error(flags: NDArray[np.bool_], groups: NDArray[np.int64] | None = Non
     return alone if groups is None else max(alone, mean_error(flags.astype(float), groups))
 
 
+def reach(confidence: float, questions: int) -> float:
+    """How many times as wide an interval has to be, if so many questions were asked of the rows.
+
+    Each end may err with (1 - confidence) / 2 as long as one or two were asked, and with
+    (1 - confidence) / questions after that: whoever asks until the answer is yes is wrong about as
+    often as somebody who asks once (Bonferroni, over questions that come one after the other).
+    """
+    tail = (1 - confidence) / 2
+    normal = NormalDist()
+    return normal.inv_cdf(1 - min(tail, 2 * tail / max(questions, 1))) / normal.inv_cdf(1 - tail)
+
+
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Which hypotheses are rejected, with a family-wise error of at most `alpha` (Holm 1979)."""
     rejected = [False] * len(p_values)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract, Strict, Task
 from gatewright.errors import Refused
-from gatewright.evaluation.own_function import failure, find_function
+from gatewright.evaluation.own_function import find_function, refusing
 from gatewright.evaluation.predictions import Answers, Floats, Truth
 from gatewright.evaluation.scorers import NEGATIVE, find_scorer, is_scorer, scorer_names
 
@@ -376,12 +376,8 @@ def _own(name: str, settings: OwnMetric) -> Metric:
     function = find_function(settings.function, f"The metric {name}, which is")
 
     def value(y: Truth, answers: Answers, weights: Floats) -> float:
-        try:
+        with refusing(f"The metric {name}, {settings.function},"):
             return float(function(y, answers.copied(settings.of), sample_weight=weights))
-        except (Exception, SystemExit) as error:
-            raise Refused(
-                f"The metric {name}, {settings.function}, fails: {failure(error)}."
-            ) from None
 
     return Metric(name, name.replace("_", " "), settings.higher_is_better, function=value)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ def find_function(path: str, what: str) -> Callable[..., Any]:
     try:
         with redirect_stdout(sys.stderr):  # machines read standard output
             function = getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:  # whatever the team's module does when it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the team's module does when it is imported
         raise Refused(
             f"{what} {path} of gates.yaml cannot be imported ({failure(error)}), so nothing can "
             "be measured by it. Write package.module:function."
@@ -29,6 +31,20 @@ def find_function(path: str, what: str) -> Callable[..., Any]:
     if not callable(function):
         raise Refused(f"{what} {path} of gates.yaml is no function, so it measures nothing.")
     return function  # type: ignore[no-any-return]
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Whatever a team's code raises in here becomes a refusal; `what` it is opens it.
+
+    SystemExit too: it would end the command with the status that the team's code chose.
+    """
+    try:
+        yield
+    except (Refused, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Refused(f"{what} fails: {failure(error)}.") from None
 
 
 def failure(error: BaseException) -> str:

@@ -8,21 +8,24 @@ and a bug is never told as one.
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from gatewright.adapters.model_file import Model, allowed_types, load_model
 from gatewright.adapters.tables import read_parquet
+from gatewright.contract.compatibility import judging
 from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
 from gatewright.evaluation.groups import coarsest_groups
-from gatewright.evaluation.holdout import Holdout, compare, complete
+from gatewright.evaluation.holdout import Holdout, compare, complete, lacking
+from gatewright.evaluation.intervals import reach
 from gatewright.evaluation.leakage import Leakage, find_leakage
 from gatewright.evaluation.metrics import Metric, OwnMetric, chosen
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
@@ -32,10 +35,10 @@ from gatewright.evaluation.training_diff import TrainingDiff, compare_training
 from gatewright.paths import BASELINE as BASELINE_FILE
 from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
+from gatewright.pipeline.holdout_history import Asked
 from gatewright.registry.champion import Champion
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
     from gatewright.pipeline.source import Source
 
 CANDIDATE, BASELINE, CHAMPION = "candidate", "baseline", "champion"
+LIVE_BASELINE, BEST = "live baseline", "best"  # of the champion, and the best that was live before
+
+_SHOWN = (CANDIDATE, BASELINE, CHAMPION)  # by slice
 
 T = TypeVar("T")
 
@@ -116,6 +122,11 @@ class GateInputs:
     review judges on its rows. `predictions` is a table of answers by key that the candidate's own
     Python environment made. `metric_names` are the metrics that the policy asks for, `own_metrics`
     the team's among them. `version` is the candidate's number, once it has one.
+
+    `contract` is the one that judges: the candidate's own, `proposed`, but for what a candidate
+    cannot change for itself. It is compared with `base`, the base branch's, where nothing is live.
+    `waiting` are the keys of test rows that judge nothing yet, `asked` the models that the others
+    judged before. `may_change`: whether known rows may get other values, and then judge nothing.
     """
 
     root: Path
@@ -130,6 +141,20 @@ class GateInputs:
     own_metrics: Mapping[str, OwnMetric] = field(default_factory=dict)
     version: str | None = None
     model_types: frozenset[str] = field(default_factory=allowed_types)
+    proposed: Contract | None = None
+    base: Contract | None = None
+    waiting: Input[pd.DataFrame | None] = field(default_factory=lambda: Loaded(None))
+    asked: Asked = field(default_factory=Asked)
+    may_change: bool = False
+
+    @property
+    def candidate_contract(self) -> Contract:
+        return self.proposed or self.contract
+
+    @property
+    def reference(self) -> Contract | None:
+        """The contract that the candidate's is compared with."""
+        return self.champion.contract if self.champion else self.base
 
     @property
     def candidate_file(self) -> Path:
@@ -177,15 +202,45 @@ class GateInputs:
 
     @cached_property
     def rows(self) -> Input[pd.DataFrame]:
-        """The rows that are judged on: a review's are the known ones."""
+        """The rows that are judged on: a review's are the known ones.
+
+        Those that wait judge nothing, nor those that were let change since the live version came.
+        """
         return load(self._rows)
 
     def _rows(self) -> pd.DataFrame:
         known = self._known_rows() if self.review else None
         if known is None:
-            return self.test.need()
-        rows = complete(known, self.test.need(), list(self.contract.key))
-        return labelled(rows, self.contract, "the known test set")
+            rows = self.test.need()
+        else:
+            rows = complete(known, self.test.need(), list(self.candidate_contract.key))
+            rows = labelled(rows, self.contract, "the known test set")
+        keep = np.ones(len(rows), dtype=bool)
+        if (keys := self.waiting.need()) is not None:
+            keep &= lacking(keys, rows, list(self.contract.key))
+        if self.may_change and not self.review and isinstance(self.holdout, Loaded):
+            keep[self.holdout.value.moved] = False
+        return rows if keep.all() else rows[keep].reset_index(drop=True)
+
+    @cached_property
+    def new_rows(self) -> Input[pd.DataFrame]:
+        """The rows of the candidate's test set that judge nothing yet."""
+        return load(self._new_rows)
+
+    def _new_rows(self) -> pd.DataFrame:
+        test, holdout = self.test.need(), self.holdout.need()
+        if self.waiting.need() is None and not (self.review and holdout.added):
+            return test.iloc[:0]
+        return test[lacking(self.rows.need(), test, list(self.contract.key))]
+
+    @property
+    def questions(self) -> int:
+        """How many models were asked of the judged rows, this one too.
+
+        One that became a version pays for one that did not: where most do, nobody tries until one
+        passes by luck (as levels that are earned back in Foster and Stine 2008, alpha-investing).
+        """
+        return 1 + max(0, len(self.asked.failed) - len(self.asked.passed))
 
     def _known_rows(self) -> pd.DataFrame | None:
         """Read anew each time: kept, they would hold as much memory as the test set.
@@ -206,7 +261,7 @@ class GateInputs:
     @cached_property
     def groups(self) -> Input[NDArray[np.int64] | None]:
         """The candidate's contract cannot make intervals narrower than the champion's does."""
-        live = [self.champion.contract] if self.champion else []
+        live = [self.reference] if self.reference else []
         return load(lambda: coarsest_groups(self.rows.need(), [self.contract, *live]))
 
     @cached_property
@@ -217,26 +272,43 @@ class GateInputs:
     def candidate_answers(self) -> Input[Answers]:
         """For the judged rows, by the candidate in this Python environment."""
         return load(
-            lambda: answer(self.candidate.need(), self.rows.need(), self.contract, CANDIDATE)
+            lambda: answer(
+                self.candidate.need(), self.rows.need(), self.candidate_contract, CANDIDATE
+            )
         )
 
     @cached_property
     def answers(self) -> Input[Mapping[str, Answers]]:
-        """For the judged rows, by candidate, baseline and, if there is one, champion."""
+        """For the judged rows, by candidate, baseline and, if there is one, champion.
+
+        Also by the champion's baseline and the best version before, where they are others.
+        """
         return load(self._answers)
 
     def _answers(self) -> Mapping[str, Answers]:
-        answers, rows = {}, self.rows.need()
+        answers, rows, own = {}, self.rows.need(), self.candidate_contract
         if self.predictions:
-            answers = told_answers(self.predictions, rows, self.contract, (CANDIDATE, BASELINE))
+            answers = told_answers(self.predictions, rows, own, (CANDIDATE, BASELINE))
         else:
             answers[CANDIDATE] = self.candidate_answers.need()
             baseline = load_model(self.root / BASELINE_FILE, self.model_types)
-            answers[BASELINE] = answer(baseline, rows, self.contract, BASELINE)
-        if self.champion:
-            model = load_model(self.champion.model, self.model_types)
-            answers[CHAMPION] = answer(model, rows, self.champion.contract, CHAMPION)
+            answers[BASELINE] = answer(baseline, rows, own, BASELINE)
+        for name, path, contract in self._others():
+            model = load_model(path, self.model_types)
+            answers[name] = answer(model, rows, contract, name)
         return answers
+
+    def _others(self) -> Iterator[tuple[str, Path, Contract]]:
+        """What the candidate is compared with besides its own baseline."""
+        if (champion := self.champion) is None:
+            return
+        yield CHAMPION, champion.model, champion.contract
+        own, live = self.root / BASELINE_FILE, champion.baseline
+        if live and not (own.is_file() and filecmp.cmp(own, live, shallow=False)):
+            yield LIVE_BASELINE, live, champion.contract
+        best = champion.best
+        if best and set(best.contract.features) <= set(self.rows.need().columns):
+            yield BEST, best.model, best.contract
 
     @cached_property
     def metrics(self) -> Input[list[Metric]]:
@@ -253,6 +325,7 @@ class GateInputs:
                 resamples=self.sampling.resamples,
                 confidence=self.sampling.confidence,
                 seed=self.sampling.seed,
+                reach=reach(self.sampling.confidence, self.questions),
             )
         )
 
@@ -279,7 +352,7 @@ class GateInputs:
             lambda: by_slice(
                 self.rows.need(),
                 self.truth.need(),
-                self.answers.need(),
+                {n: a for n, a in self.answers.need().items() if n in _SHOWN},
                 self.contract,
                 self.groups.need(),
             )
@@ -295,15 +368,22 @@ def gather(
     model_types: frozenset[str],
     **more: Any,
 ) -> GateInputs:
-    """What a policy asks about the model in `files`, made from `source`."""
+    """What a policy asks about the model in `files`, made from `source`.
+
+    `base`, among the rest, is the base branch's contract.
+    """
+    proposed = parse_contract(source.contract)
+    judge = champion.contract if champion else more.get("base")
     return GateInputs(
         files,
-        parse_contract(source.contract),
+        judging(judge, proposed) if judge else proposed,
         parse_lock(source.lock),
         champion,
         policy.sampling,
         known_test,
         own_metrics=policy.own_metrics,
         model_types=model_types,
+        proposed=proposed,
+        may_change=getattr(policy.settings["holdout"], "may_change", False),
         **{"metric_names": policy.metric_names, **more},
     )

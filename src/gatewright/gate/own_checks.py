@@ -21,7 +21,7 @@ from pydantic import Field
 from gatewright.contract.schema import Strict
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Estimate
-from gatewright.evaluation.own_function import PATH, failure, find_function
+from gatewright.evaluation.own_function import PATH, find_function, refusing
 from gatewright.evaluation.predictions import answer
 from gatewright.gate.checks.base import Finding, Status
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, GateInputs
@@ -87,13 +87,8 @@ def ask_own(
     given = _Given(settings, environment, inputs)
     needs = {name: INPUTS[name](given) for name in names}
     printed = io.StringIO()
-    try:
-        with redirect_stdout(printed), _at_most(own.seconds):
-            items = list(_listed(function(**needs), own.function))
-    except Refused:
-        raise
-    except (Exception, SystemExit, GeneratorExit) as error:
-        raise Refused(f"{own.function} fails: {failure(error)}.") from None
+    with refusing(own.function), redirect_stdout(printed), _at_most(own.seconds):
+        items = list(_listed(function(**needs), own.function))
     if words := printed.getvalue().strip():
         raise Refused(
             f"{own.function} prints '{words[:60]}', which would stand in what machines read: "

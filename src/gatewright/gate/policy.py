@@ -150,6 +150,11 @@ class PolicyFile:
         """What proves that a model follows from its inputs."""
         return self.content.reproduce
 
+    @property
+    def has_own_functions(self) -> bool:
+        """Whether it names metrics or checks that are functions of the team's package."""
+        return bool(self.content.metrics or self.content.own_checks)
+
     def policies(self, contract: Contract | None = None, today: date | None = None) -> Policies:
         """As `parse_policies`."""
         return _policies(self.content, self.text, self.name, contract, today)
@@ -219,6 +224,16 @@ def parse_policy(
 
 def read_policies(root: Path) -> Policies:
     return parse_policies(read_text(root / NAME), contract=read_contract(root))
+
+
+def champion_metrics(policy: Policy) -> tuple[str, ...]:
+    """The metrics by which a candidate is compared with what is live."""
+    return tuple(getattr(policy.settings["champion"], "metrics", {}))
+
+
+def settled_by(policy: Policy) -> str | None:
+    """The version whose test set judges, however its rows came."""
+    return getattr(policy.settings["holdout"], "settled", None)
 
 
 def read_policy(root: Path, environment: str) -> Policy:

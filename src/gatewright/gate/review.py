@@ -8,17 +8,20 @@ settings count. None of its code runs here.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile
 from gatewright.adapters.git import Git, objects_of
 from gatewright.adapters.model_file import allowed_types
+from gatewright.contract.schema import parse_contract
 from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import GateInputs, Loaded, gather
+from gatewright.gate.judged_rows import Place, find_judged_rows
 from gatewright.gate.verdict import Answer, Later, Verdict, judge
-from gatewright.paths import TEST
+from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import (
     Changes,
@@ -79,14 +82,25 @@ def _review(root: Path, candidate: Path, theirs: Git, proof: Path) -> Verdict:
         findings += _collect(storage, stored, lock, proof, folder)
         known = _known(storage, stored, proven, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
-        champion = live_champion(git, storage, registry, environment, folder / "champion")
+        champion = live_champion(
+            *(git, storage, registry, environment, folder / "champion"),
+            metrics=policy.champion_metrics(rules),
+        )
+        contract = theirs.blobs([f"{base}:contract.yaml"])[0]
         names = dict.fromkeys(name for p in (rules, *later) for name in p.metric_names)
         inputs = gather(
             *(rules, folder, source, champion, known, allowed_types(root)),
             review=True,
             predictions=predictions,
             metric_names=tuple(names),
+            base=parse_contract(contract) if contract else None,
         )
+        # The base branch's rows judge, and not all of these.
+        place = Place(git, storage, registry, stored, folder, folder)
+        test = proven.outs.get(TEST) if proven else None
+        key, settled = list(inputs.contract.key), policy.settled_by(rules)
+        judged = find_judged_rows(place, base, test, lock.outs.get(MODEL), key, settled)
+        inputs = replace(inputs, waiting=judged.waiting, asked=judged.asked)
         answer = Answer("lock", _QUESTION, tuple(findings))
         return judge(
             *(rules, inputs, (answer,), notes + _test_set(inputs)),

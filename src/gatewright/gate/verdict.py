@@ -14,6 +14,7 @@ from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.base import STATUSES, Check, Finding, Status
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, GateInputs, Loaded
 from gatewright.gate.internal_error import describe
+from gatewright.gate.notes import notes_of
 from gatewright.gate.own_checks import OwnCheck
 from gatewright.gate.policy import Policy
 from gatewright.paths import MODEL
@@ -182,7 +183,7 @@ def judge(
         answers=answers,
         metrics=metrics,
         slices=by_slice.value if isinstance(by_slice, Loaded) else {},
-        notes=(*notes, *_warnings(answers, policy)),
+        notes=(*notes, *notes_of(inputs), *_warnings(answers, policy)),
         power=power,
         resamples=resamples,
         outlook=tuple(_outlook(other, policy, inputs, first, asked) for other in later),

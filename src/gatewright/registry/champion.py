@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import Git
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
-from gatewright.paths import MODEL, TEST, TRAIN
+from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.source import Source
+from gatewright.registry.event_log import live_versions
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import VersionRecord
 
@@ -21,7 +23,9 @@ from gatewright.registry.records import VersionRecord
 class Champion:
     """The version that is live in the environment, its files verified.
 
-    `golden` are requests of its consumers, recorded when it was registered.
+    `golden` are requests of its consumers, recorded when it was registered. `baseline` is the rule
+    of thumb that came with it. `best` is a version that was live before and, by the records, better
+    by more than any other; None if that is this one.
     """
 
     version: str
@@ -29,6 +33,8 @@ class Champion:
     contract: Contract
     train: Path | None = None
     golden: list[dict[str, Any]] = field(default_factory=list)
+    baseline: Path | None = None
+    best: Champion | None = None
 
 
 def read_source(git: Git, record: VersionRecord) -> Source:
@@ -44,17 +50,90 @@ def fetch_champion(
     git: Git, storage: Storage, record: VersionRecord, environment: str, folder: Path
 ) -> Champion:
     """A version as one that a candidate is compared with, its files fetched into `folder`."""
-    needed = [file for file in record.stored if file.path in (MODEL, TEST, TRAIN)]
+    needed = [file for file in record.stored if file.path in (MODEL, BASELINE, TEST, TRAIN)]
     storage.fetch(needed, environment, folder)
     contract = parse_contract(read_source(git, record).contract)
-    return Champion(record.version, folder / MODEL, contract, folder / TRAIN, list(record.golden))
+    return Champion(
+        record.version,
+        folder / MODEL,
+        contract,
+        folder / TRAIN,
+        list(record.golden),
+        folder / BASELINE,
+    )
 
 
 def live_champion(
-    git: Git, storage: Storage, registry: Registry | None, environment: str, folder: Path
+    git: Git,
+    storage: Storage,
+    registry: Registry | None,
+    environment: str,
+    folder: Path,
+    metrics: Sequence[str] = (),
 ) -> Champion | None:
-    """What is live in the environment, its model, training and test set fetched into `folder`."""
+    """What is live in the environment, its model, training and test set fetched into `folder`.
+
+    With `metrics` also the best that was live before, by these.
+    """
     live = registry.live(environment) if registry else None
     if registry is None or live is None:
         return None
-    return fetch_champion(git, storage, registry.version(live.version), environment, folder)
+    record = registry.version(live.version)
+    champion = fetch_champion(git, storage, record, environment, folder)
+    earlier = live_versions(registry.history(environment))[:-1]
+    usable = [v for v in dict.fromkeys(earlier) if v != live.version and not registry.retirement(v)]
+    if not (metrics and usable):
+        return champion
+    records = {version: registry.version(version) for version in registry.versions}
+    best = best_before(records, live.version, usable, metrics)
+    if best is None or records[best].model == record.model:
+        return champion
+    model = [file for file in records[best].stored if file.path == MODEL]
+    storage.fetch(model, environment, folder / "best")
+    contract = parse_contract(read_source(git, records[best]).contract)
+    return replace(champion, best=Champion(best, folder / "best" / MODEL, contract))
+
+
+def best_before(
+    records: Mapping[str, VersionRecord], live: str, earlier: Iterable[str], metrics: Sequence[str]
+) -> str | None:
+    """The earlier version that was better than the live one by most; None if none was.
+
+    What a version gains on the first is the sum of the gains on what was live at the time, as each
+    record has them, measured on the test rows of its day. Of several metrics, the one in which it
+    lies farthest ahead counts, in half widths of the interval of the live version's own gain.
+    """
+    lead = {
+        version: max(
+            (_total(records, version, m) - _total(records, live, m)) / _width(records[live], m)
+            for m in metrics
+        )
+        for version in earlier
+        if version in records
+    }
+    best = max(lead, key=lambda version: lead[version], default=None)
+    return best if best is not None and lead[best] > 0 else None
+
+
+def _total(records: Mapping[str, VersionRecord], version: str, metric: str) -> float:
+    """The sum of the recorded gains that led to a version."""
+    total, seen = 0.0, {version}
+    while version in records:
+        record = records[version]
+        total += float(_gain(record, metric).get("value") or 0.0)
+        version = str(record.verdict.get("champion"))
+        if version in seen:
+            break
+        seen.add(version)
+    return total
+
+
+def _width(record: VersionRecord, metric: str) -> float:
+    gain = _gain(record, metric)
+    width = (float(gain.get("high") or 0.0) - float(gain.get("low") or 0.0)) / 2
+    return width if width > 0 else 1.0
+
+
+def _gain(record: VersionRecord, metric: str) -> Mapping[str, Any]:
+    gain = (record.metrics.get(metric) or {}).get("gain over champion")
+    return gain if isinstance(gain, Mapping) else {}

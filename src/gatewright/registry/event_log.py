@@ -127,3 +127,15 @@ def _misfit(record: Record, before: Record | None) -> str:
         names = f"{record.previous or 'nothing'} was live before, where {was or 'nothing'} was"
         return f"it says that {names}"
     return f"it replaces {was} by {was}" if record.version == was else ""
+
+
+def live_versions(history: Sequence[Record]) -> list[str]:
+    """The versions that led to the live one, which is last: promotions push, rollbacks pop."""
+    stack: list[str] = []
+    for event in history:
+        if getattr(event, "action", "") == "roll back":
+            while stack and stack[-1] != event.version:
+                stack.pop()
+        else:
+            stack.append(event.version)
+    return stack

@@ -133,6 +133,16 @@ class Registry:
         return sorted(self._numbers(lambda events: events[-1].content is not None), key=order)
 
     @property
+    def commits(self) -> list[str]:
+        """The commits that versions were made from, as their tags name them."""
+        form = "--format=%(refname) %(*objectname)"
+        lines = [
+            line.split(" ") for line in self.git("for-each-ref", form, TAGS + "*").splitlines()
+        ]
+        known = set(self._tags)
+        return [to for ref, to in lines if to and ref.removeprefix(TAGS) in known]
+
+    @property
     def used(self) -> frozenset[str]:
         """All version numbers that were ever written, whether they hold or not."""
         return frozenset(self._numbers(bool))

@@ -37,6 +37,7 @@ def promote(workspace: Workspace, version: str, environment: str, propose: bool 
 
 def _promote(workspace: Workspace, version: str, environment: str, propose: bool) -> Outcome:
     progress.step(f"1/6 read the registry: may {version} go to {environment}?")
+    workspace.require_committed_judges()
     registry, storage = workspace.registry(), workspace.storage
     record = registry.usable(version)
     live = registry.live(environment)
@@ -58,7 +59,7 @@ def _promote(workspace: Workspace, version: str, environment: str, propose: bool
         protection = vouched(workspace.root, demanded, environment, record, folder / MODEL)
         progress.step(f"3/6 ask the gate of {environment}")
         source = read_source(workspace.git, record)
-        verdict = workspace.judge(registry, environment, folder, source, version)
+        verdict = workspace.judge(registry, environment, folder, source, record.commit, version)
         if verdict.status:
             words = f"{version} was not promoted. {verdict.sentence}"
             return Outcome(Kind.REFUSED, version, words, verdict)

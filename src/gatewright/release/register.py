@@ -67,7 +67,7 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         _commit(workspace)
     version, because = _number(workspace, registry, source)
     progress.step(f"2/6 ask the gate of {first}")
-    verdict = workspace.judge(registry, first, workspace.root, source, version, slices=True)
+    verdict = workspace.judge(registry, first, workspace.root, source, commit, version, slices=True)
     if verdict.status:
         return Outcome(
             Kind.REFUSED, version, f"Not registered. {verdict.sentence}", verdict=verdict
@@ -136,6 +136,7 @@ def _commit(workspace: Workspace) -> str:
     changes = git("status", "--porcelain", "--untracked-files=no")
     if no := rules.is_committed(changes):
         raise rules.refused(no)
+    workspace.require_committed_judges(everything=True)
     pipeline = read_pipeline(workspace.root)
     lock = parse_lock(read_text(workspace.root / "dvc.lock"))
     unlisted = unlisted_code(workspace.root, pipeline, lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gatewright.registry.event_log import live_versions
 from gatewright.release import progress, rules
 from gatewright.release.workspace import Kind, Outcome, Workspace
 
@@ -22,7 +23,7 @@ def _roll_back(
     record = registry.live(environment)
     live = record.version if record else None
     history = registry.history(environment) if live else []
-    earlier = [] if to else rules.live_versions(history)[:-1]
+    earlier = [] if to else live_versions(history)[:-1]
     retired = {version for version in earlier if registry.retirement(version)}
     match rules.rollback(environment, live, history, to, retired):
         case rules.No() as no:

@@ -7,11 +7,13 @@ refusal.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gatewright.errors import Refused
+from gatewright.registry.event_log import live_versions
 from gatewright.registry.records import Record, order
 
 BY_PULL_REQUEST = "pull request"  # as the approver of a promotion that a merge lets in
@@ -119,6 +121,29 @@ def is_committed(changes: str) -> No | None:
             Reason.NOT_COMMITTED,
             "The work tree has changes that are not committed, so nobody could say what the "
             f"version was made from:\n{changes}\nCommit them and run again.",
+        )
+    return None
+
+
+def judges_are_committed(uncommitted: Sequence[str], hidden: Sequence[str]) -> No | None:
+    """Why what judges here is not the commit at hand; None if it is.
+
+    `uncommitted` are paths that differ from HEAD, `hidden` files that Git was told not to look at.
+    """
+    if hidden:
+        names = shlex.join(hidden[:5])
+        return No(
+            Reason.NOT_COMMITTED,
+            f"Git was told not to look at {', '.join(hidden[:5])}, so nobody could say what "
+            f"decides here. Run `git update-index --no-skip-worktree {names}` and `git "
+            f"update-index --no-assume-unchanged {names}`, and run again.",
+        )
+    if uncommitted:
+        return No(
+            Reason.NOT_COMMITTED,
+            f"{', '.join(uncommitted[:5])} is not what HEAD holds, and only what was committed "
+            "decides what goes live. Commit it by a pull request, or take it back with "
+            f"`git restore --source HEAD {shlex.join(uncommitted[:5])}`, and run again.",
         )
     return None
 
@@ -295,15 +320,3 @@ def retirement(
                 f"`mlops rollback {environment}` first.",
             )
     return Retire()
-
-
-def live_versions(history: Sequence[Record]) -> list[str]:
-    """The versions that led to the live one, which is last: promotions push, rollbacks pop."""
-    stack: list[str] = []
-    for event in history:
-        if getattr(event, "action", "") == "roll back":
-            while stack and stack[-1] != event.version:
-                stack.pop()
-        else:
-            stack.append(event.version)
-    return stack

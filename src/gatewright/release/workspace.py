@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -17,14 +17,17 @@ from gatewright.adapters.github import GitHub
 from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Undecided
 from gatewright.gate.inputs import gather
+from gatewright.gate.judged_rows import Place, find_judged_rows
+from gatewright.gate.policy import champion_metrics, settled_by
 from gatewright.gate.verdict import Verdict, judge
-from gatewright.paths import TEST
+from gatewright.paths import MODEL, TEST
+from gatewright.pipeline.committed import JUDGES, hidden_changes, uncommitted
 from gatewright.pipeline.source import Source
 from gatewright.project import Project
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import PushRefused, Registry, fetch_registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
-from gatewright.release import progress
+from gatewright.release import progress, rules
 from gatewright.run_context import RunContext, current
 
 TRIES = 3
@@ -87,7 +90,12 @@ class Workspace:
         self.project.known(environment)
         with self.git.alone():
             registry = self.registry() if self.git.has_remote() else None
-            return self.judge(registry, environment, self.root, Source.in_work_tree(self.root))
+            notes = []
+            if differing := self.uncommitted():
+                words = "It was judged by what is not committed, and nothing is released by that"
+                notes.append(f"{words}: {', '.join(differing[:5])}")
+            source = Source.in_work_tree(self.root)
+            return self.judge(registry, environment, self.root, source, "HEAD", notes=tuple(notes))
 
     def judge(
         self,
@@ -95,17 +103,45 @@ class Workspace:
         environment: str,
         files: Path,
         source: Source,
+        commit: str,
         version: str | None = None,
         slices: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> Verdict:
-        """Ask the gate about the model in `files`, against what is live in the environment."""
+        """Ask the gate about the model in `files`, against what is live in the environment.
+
+        `commit` is the one whose history says which test rows may judge.
+        """
         policy = self.project.policy(environment)
         with tempfile.TemporaryDirectory() as name:
-            champion = live_champion(self.git, self.storage, registry, environment, Path(name))
+            champion = live_champion(
+                *(self.git, self.storage, registry, environment, Path(name)),
+                metrics=champion_metrics(policy),
+            )
             known = Path(name) / TEST if champion else None
             types = allowed_types(self.root)
             evidence = gather(policy, files, source, champion, known, types, version=version)
-            return judge(policy, evidence, slices=slices)
+            first = self.project.environments[0]
+            place = Place(self.git, self.storage, registry, first, files, Path(name))
+            outs, key = evidence.lock.outs, list(evidence.contract.key)
+            judged = find_judged_rows(
+                place, commit, outs.get(TEST), outs.get(MODEL), key, settled_by(policy)
+            )
+            evidence = replace(evidence, waiting=judged.waiting, asked=judged.asked)
+            return judge(policy, evidence, notes=notes, slices=slices)
+
+    def require_committed_judges(self, everything: bool = False) -> None:
+        """Raises Refused if policy, contract or what else judges here is not the commit's.
+
+        With `everything`, also for any file that Git was told not to look at.
+        """
+        marked = hidden_changes(self.git, () if everything else JUDGES)
+        if no := rules.judges_are_committed(self.uncommitted(), marked):
+            raise rules.refused(no)
+
+    def uncommitted(self) -> list[str]:
+        """The paths that judge here, and are not what HEAD holds."""
+        return uncommitted(self.git, code=self.project.has_own_functions)
 
     def settle(self, attempt: Callable[[], Outcome]) -> Outcome:
         """Try; if another event came first, verify everything again and try once more."""

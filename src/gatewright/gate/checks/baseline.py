@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 
 from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate.checks.base import Check, Finding, shown
@@ -11,11 +12,15 @@ from gatewright.gate.checks.limits import (
     Margins,
     margin_of,
 )
-from gatewright.gate.inputs import BASELINE, CANDIDATE
+from gatewright.gate.inputs import BASELINE, CANDIDATE, LIVE_BASELINE
 
 
 class BaselineCheck(Check):
-    """Is the model better than the rule that a person would use, by at least the margin?"""
+    """Is the model better than the rule that a person would use, by at least the margin?
+
+    Of the candidate's rule and the live version's, the better one: else a candidate could weaken
+    its own.
+    """
 
     id = "baseline"
     Settings = Margins
@@ -23,7 +28,12 @@ class BaselineCheck(Check):
     @staticmethod
     def check(settings: Margins, measured: Measured) -> Iterator[Finding]:
         for name, wanted in settings.metrics.items():
-            gain = measured.gain(name, CANDIDATE, BASELINE)
-            margin = margin_of(wanted, measured.estimate(name, BASELINE).value)
+            rules = [rule for rule in (BASELINE, LIVE_BASELINE) if rule in measured.models]
+            gains = {rule: measured.gain(name, CANDIDATE, rule) for rule in rules}
+            # What is no number comes first, so that it decides.
+            rule = min(rules, key=lambda of: (not isnan(gains[of].value), gains[of].value))
+            gain, margin = gains[rule], margin_of(wanted, measured.estimate(name, rule).value)
             message = f"gain {shown(gain)}, all of it to be at least {margin:g}"
+            if rule == LIVE_BASELINE:
+                message += ", on the live version's rule, which is the better one"
             yield Finding(Bound(min=margin).state(gain), message, name, gain, margin)

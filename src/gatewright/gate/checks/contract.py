@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from gatewright.adapters.model_file import Model
-from gatewright.contract.compatibility import compare
+from gatewright.contract.compatibility import compare, unveiled
 from gatewright.contract.schema import Contract, Strict
 from gatewright.contract.validation import violations
 from gatewright.evaluation.predictions import Answers, answer, request_rows
@@ -32,13 +32,21 @@ class ContractCheck(Check):
     @staticmethod
     def check(
         settings: Settings,
-        contract: Contract,
+        candidate_contract: Contract,
+        reference: Contract | None,
         rows: pd.DataFrame,
         answers: Mapping[str, Answers],
         candidate: Model,
         champion: Champion | None,
         version: str | None,
     ) -> Iterator[Finding]:
+        contract = candidate_contract
+        for name in unveiled(reference, contract) if reference else ():
+            words = (
+                "is personal in the contract that judges, and would be so no longer; an exception "
+                "of gates.yaml for this check and subject lets it, for a time"
+            )
+            yield Finding("refuse", words, f"personal {name}")
         public = {n: c for n, c in contract.columns.items() if not c.personal}
         shape = contract.model_copy(update={"columns": public})
         wrong = violations(shape, rows[[n for n in (*public, contract.target.name) if n in rows]])

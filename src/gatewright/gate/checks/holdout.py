@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from gatewright.contract.schema import Strict
 from gatewright.evaluation.holdout import Holdout
+from gatewright.evaluation.intervals import reach
 from gatewright.gate.checks.base import Check, Finding, Status
+from gatewright.gate.inputs import Sampling
+from gatewright.pipeline.holdout_history import Asked
+from gatewright.registry.records import VERSION
 
 
 class HoldoutCheck(Check):
@@ -17,9 +23,17 @@ class HoldoutCheck(Check):
 
     class Settings(Strict):
         may_change: bool = False
+        settled: str | None = Field(default=None, pattern=rf"^{VERSION.pattern}$")
 
     @staticmethod
-    def check(settings: Settings, holdout: Holdout, champion_saw: int) -> Iterator[Finding]:
+    def check(
+        settings: Settings,
+        holdout: Holdout,
+        champion_saw: int,
+        asked: Asked,
+        questions: int,
+        sampling: Sampling,
+    ) -> Iterator[Finding]:
         excuse = " (holdout.may_change allows it)" if settings.may_change else ""
         for count, words in (
             (holdout.gone, "known test rows are gone"),
@@ -36,3 +50,16 @@ class HoldoutCheck(Check):
         if not (holdout.gone or holdout.changed or holdout.seen):
             more = f"; {holdout.added:,} are new" if holdout.added else ""
             yield Finding("pass", f"every known test row is there, none was trained on{more}")
+        if (wider := reach(sampling.confidence, questions)) > 1:
+            yield Finding("pass", _used_up(asked, wider), "questions")
+
+
+def _used_up(asked: Asked, wider: float) -> str:
+    """How much of what the rows can show was spent on earlier questions."""
+    left = 1 / wider**2
+    return (
+        f"these rows judged {len(asked.passed):,} models that became versions and "
+        f"{len(asked.failed):,} that did not; so that nobody asks until the answer is yes, "
+        f"intervals are {wider:.2f} times as wide, as of {left:.0%} of the rows: {1 - left:.0%} "
+        "is used up. New rows mend it"
+    )

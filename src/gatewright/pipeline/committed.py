@@ -1,0 +1,64 @@
+"""Is what judges here the commit at hand?
+
+`git status` is not asked: it believes an index that was told to look away (`skip-worktree`,
+`assume-unchanged`). Contents are compared, and such marks are told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gatewright.adapters.git import Git
+
+JUDGES = ("gates.yaml", "contract.yaml", "model-types.txt", "security")
+CODE = "src"  # of the team's own metrics and checks
+_LONGEST = 20_000_000  # bytes; nothing that judges is longer
+
+
+def uncommitted(git: Git, code: bool = False) -> list[str]:
+    """The paths that judge, and differ from HEAD; with `code`, the team's modules too.
+
+    A file that only one of them has differs. Ends of lines do not count.
+    """
+    paths = [*JUDGES, *([CODE] if code else [])]
+    words = ("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *paths)
+    names = git(*words).split("\0") if git.sha("HEAD") else []
+    there = [name for name in names if _counts(name)]
+    texts = dict(zip(there, git.blobs([f"HEAD:{name}" for name in there]), strict=True))
+    here = {name for path in paths for name in _files(git.root, path) if _counts(name)}
+    return sorted(
+        name for name in {*there, *here} if _text(git.root / name) != _plain(texts.get(name))
+    )
+
+
+def hidden_changes(git: Git, paths: Iterable[str] = ()) -> list[str]:
+    """The files here, of all or of some paths, that Git was told not to look at."""
+    listed = git("ls-files", "-v", "-z", "--", *paths).split("\0")
+    marked = [line[2:] for line in listed if line and (line[0] == "S" or line[0].islower())]
+    return sorted(name for name in marked if os.path.lexists(git.root / name))
+
+
+def _files(root: Path, path: str) -> Iterator[str]:
+    if not (root / path).is_dir():
+        yield from [path] if os.path.lexists(root / path) else []
+        return
+    for folder, _, names in os.walk(root / path):
+        yield from ((Path(folder) / name).relative_to(root).as_posix() for name in names)
+
+
+def _counts(name: str) -> bool:
+    """Of the team's folder only modules: what Python leaves there beside them is no change."""
+    return bool(name) and (not name.startswith(f"{CODE}/") or name.endswith(".py"))
+
+
+def _text(path: Path) -> str | None:
+    """None for what is no file of a sensible size."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LONGEST:
+        return None if not os.path.lexists(path) else "\0"
+    return _plain(path.read_bytes().decode("utf-8", "replace"))
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else text.replace("\r\n", "\n")
