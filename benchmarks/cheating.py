@@ -37,7 +37,7 @@ from gatewright.paths import TEST, TRAIN
 
 HERE = Path(__file__).parent
 HONEST, ATTACKS = 200, 20  # repetitions
-TESTED, OLD, NEW = 10_000, 20_000, 8_000  # rows
+TESTED, OLD, NEW = 5_000, 10_000, 4_000  # rows
 LEAKAGE, DATA = LeakageCheck.Settings(), DataCheck.Settings()
 
 

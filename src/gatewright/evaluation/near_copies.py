@@ -28,11 +28,12 @@ Integers = NDArray[np.int64]
 
 ORDERS = 16  # random orders of the columns
 GRIDS = (16, 64, 256, 1024)  # cells of a column; finer ones where few columns tell rows apart
-CHANCE = 0.005  # of the rows may meet another by chance in one order
+CHANCE = 0.01  # of the rows may meet another by chance in one order
 AGREE = 2  # orders in which a test row must meet a training row to be taken for its copy
 BLOCK = 250_000  # rows that are hashed at once
 TESTED, USUAL = 50_000, 100_000  # rows of the test set, and of those that say what is usual
-TRIED = 10_000  # rows of either side by which orders are cut
+TRIED = 15_000  # rows of either side by which orders are cut
+TIMES = 2  # as many new rows as test rows are looked at, of more a random choice
 FEWEST = 50  # rows; fewer new ones are no matter
 CONFIDENCE = 0.99  # as this is asked at each update
 _NONE = np.empty(0, np.uint64)
@@ -84,16 +85,19 @@ def find_near_copies(
             _Chance(tested, tested),
             _Chance(tested, grid.read(_some(known, USUAL, draw))),
         ]
-    orders = [order for _ in range(ORDERS) if (order := _order(usual, len(names), len(new), draw))]
+    # Among very many rows every row is like another: some of them say as much of all.
+    some = new[np.sort(draw.permutation(len(new))[: TIMES * len(test)])]
+    orders = [order for _ in range(ORDERS) if (order := _order(usual, len(names), len(some), draw))]
     if len(orders) < AGREE:
         return NearCopies(len(new), 0.0, 0.0, None)
-    blocks = (grid.read(train.iloc[new[at : at + BLOCK]]) for at in range(0, len(new), BLOCK))
+    blocks = (grid.read(train.iloc[some[at : at + BLOCK]]) for at in range(0, len(some), BLOCK))
     copies = _meetings(tested, blocks, orders) >= AGREE
     share, error = float(copies.mean()), share_error(copies)
-    chances = [chance.usual(orders, len(new)) for chance in usual]
-    expected, error_of_it = max(chances)
-    beyond = normal(share - expected, float(np.hypot(error, error_of_it)), CONFIDENCE)
-    return NearCopies(len(new), share, expected, beyond)
+    expected, error_of_it = max(chance.usual(orders, len(some)) for chance in usual)
+    whole = len(new) / len(some)
+    away = float(np.hypot(error, error_of_it)) * whole
+    beyond = normal((share - expected) * whole, away, CONFIDENCE)
+    return NearCopies(len(new), min(share * whole, 1.0), min(expected * whole, 1.0), beyond)
 
 
 def _new(train: pd.DataFrame, known: pd.DataFrame | None, grid: Grid) -> Integers:

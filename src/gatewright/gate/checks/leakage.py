@@ -96,7 +96,9 @@ class LeakageCheck(Check):
         if best is not None:
             words = f"no column tells the target; the strongest, {best}: {leakage.alone[best]:.4f}"
             if leakage.alone[best] < settings.max_alone:
-                yield Finding("pass", f"{words}; {leakage.same.share:.2%} of the test rows repeat")
+                copies = "" if leakage.copies.beyond else ", and copies in disguise cannot be told"
+                said = f"{words}; {leakage.same.share:.2%} of the test rows repeat{copies}"
+                yield Finding("pass", said)
         elif not leakage.identifiers:
             yield Finding("refuse", "columns cannot be tried: training or test rows lack a class")
 
