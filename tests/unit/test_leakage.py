@@ -15,6 +15,7 @@ from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import measure
 from gatewright.evaluation.leakage import find_leakage
 from gatewright.evaluation.metrics import chosen
+from gatewright.evaluation.new_columns import NewColumns
 from gatewright.evaluation.predictions import Answers
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.checks.leakage import LeakageCheck
@@ -50,6 +51,9 @@ class Split:
                 self.contract,
                 self.lock,
                 measure(truth, said, metrics, resamples=200),
+                None,
+                None,
+                NewColumns(),
             )
         )
 

@@ -44,7 +44,10 @@ environments:
     bounds: {metrics: {roc_auc: {min: 0.95}}}
 """
 OWN = "def where(environment):\n    yield 'pass', environment\n"
-COMPARE = ("holdout", "contract", "champion", "slices", "data", "operations")
+COMPARE = (
+    *("holdout", "contract", "champion", "cost", "slices"),
+    *("leakage", "data", "operations"),
+)
 
 
 class Candidate:

@@ -37,8 +37,9 @@ class Column(Strict):
     """One column. `values` closes the set; `feature: false` keeps it away from the model.
 
     `afterwards` says that its value is only known once the answer is: no model may use it.
-    `on_arrival: drop` says that `mlops ingest` leaves a personal column out of data/raw, where
-    the stage `check` does not want it then.
+    `known: before` says that its value is known before the prediction is made: whoever owns the
+    contract vouches for that. `on_arrival: drop` says that `mlops ingest` leaves a personal column
+    out of data/raw, where the stage `check` does not want it then.
     """
 
     type: Literal["integer", "number", "string", "boolean", "datetime"]
@@ -52,12 +53,15 @@ class Column(Strict):
     feature: bool = True
     personal: bool = False
     afterwards: bool = False
+    known: Literal["before"] | None = None
     on_arrival: Literal["keep", "drop"] = "keep"
 
     @model_validator(mode="after")
     def _fits(self) -> Column:
         if self.afterwards and self.feature:
             raise ValueError("is only known afterwards, so it needs `feature: false`")
+        if self.afterwards and self.known:
+            raise ValueError("is only known afterwards, so it is not `known: before`")
         if self.on_arrival == "drop" and not self.personal:
             raise ValueError("only a personal column is dropped on arrival: `personal: true`")
         return self

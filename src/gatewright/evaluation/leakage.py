@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract
+from gatewright.evaluation.near_copies import NearCopies, find_near_copies
 from gatewright.evaluation.predictions import Truth, truth
 
 BLOCK = 250_000  # rows that are hashed at once
@@ -41,7 +42,8 @@ class Leakage:
     the classes), or R² for a number. identifiers: features with (nearly) a value a row.
     same, near: test rows whose features and label stand in the training rows, exactly and to NEAR
     of a standard deviation. late: share of the training rows that are later than the first
-    test row; None without a time column.
+    test row; None without a time column. copies: test rows that stand among the new training rows
+    in all but a few columns.
     """
 
     alone: dict[str, float]
@@ -49,12 +51,22 @@ class Leakage:
     same: Repeats
     near: Repeats
     late: float | None
+    copies: NearCopies
 
 
 def find_leakage(
-    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, seed: int = 0
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    contract: Contract,
+    known: pd.DataFrame | None = None,
+    live: Contract | None = None,
+    seed: int = 0,
 ) -> Leakage:
-    """Compare training and test rows. Both need the contract's features and target."""
+    """Compare training and test rows. Both need the contract's features and target.
+
+    known, live: the champion's training rows, which test rows may be like, and its contract, whose
+    columns a candidate cannot choose.
+    """
     features = [name for name in contract.features if name in train and name in test]
     y, y_test = truth(train, contract), truth(test, contract)
     late = None
@@ -66,7 +78,25 @@ def find_leakage(
         same=_shared(train[features], test[features], y, y_test, {}),
         near=_shared(train[features], test[features], y, y_test, _steps(train[features])),
         late=late,
+        copies=_copies(train, test, contract, known, live, seed),
     )
+
+
+def _copies(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    contract: Contract,
+    known: pd.DataFrame | None,
+    live: Contract | None,
+    seed: int,
+) -> NearCopies:
+    """By the champion's columns, unless most of them are gone."""
+    features = contract.features
+    if known is not None and live is not None:
+        kept = [name for name in live.features if name in features and name in known]
+        if 2 * len(kept) >= len(live.features):
+            return find_near_copies(train, known, test, contract, kept, seed)
+    return find_near_copies(train, None, test, contract, features, seed)
 
 
 def _identifies(values: pd.Series, name: str, contract: Contract) -> bool:

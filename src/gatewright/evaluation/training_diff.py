@@ -15,6 +15,7 @@ from gatewright.evaluation.label_noise import LabelDoubt, doubtful_share, label_
 from gatewright.evaluation.target_shift import target_shift
 from gatewright.evaluation.training_rows import TrainingRows, champion_twins
 from gatewright.evaluation.unseen_values import UnseenValues, unseen_values
+from gatewright.evaluation.vanished import Vanished, vanished_rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TrainingDiff:
     new rows beyond what is usual among the champion's, and beyond chance.
     disagreement: of all touched rows; parts: by label and slice, with intervals after Holm.
     unmeasured: why there is no disagreement. doubtful_labels: without a champion, the share of
-    all rows.
+    all rows. vanished: by part and label, what of the champion's rows is gone.
     """
 
     rows: int
@@ -51,6 +52,7 @@ class TrainingDiff:
     parts: tuple[LabelDoubt, ...] = ()
     unmeasured: str = ""
     doubtful_labels: float | None = None
+    vanished: tuple[Vanished, ...] = ()
 
 
 def compare_training(
@@ -70,6 +72,8 @@ def compare_training(
     match = champion_twins(rows, contract)
     same = len(before) + np.flatnonzero(match >= 0)
     twins = match[match >= 0]
+    gone = np.ones(len(before), dtype=bool)
+    gone[twins] = False
     relabelled = rows.label[same] != rows.label[twins]
     altered = np.zeros(len(same), dtype=bool)
     for codes in rows.codes.values():
@@ -99,6 +103,7 @@ def compare_training(
         disagreement=disagreement,
         parts=parts,
         unmeasured=unmeasured,
+        vanished=vanished_rows(rows, gone, contract),
     )
 
 

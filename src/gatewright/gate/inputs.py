@@ -23,15 +23,17 @@ from gatewright.contract.compatibility import judging
 from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
-from gatewright.evaluation.groups import coarsest_groups
+from gatewright.evaluation.groups import coarsest_groups, groups_of
 from gatewright.evaluation.holdout import Holdout, compare, complete, lacking
 from gatewright.evaluation.intervals import reach
 from gatewright.evaluation.leakage import Leakage, find_leakage
 from gatewright.evaluation.metrics import Metric, OwnMetric, chosen
+from gatewright.evaluation.new_columns import NewColumns, new_columns, share_of_gain
 from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice
 from gatewright.evaluation.training_diff import TrainingDiff, compare_training
+from gatewright.evaluation.unexplained import Unexplained, find_unexplained
 from gatewright.paths import BASELINE as BASELINE_FILE
 from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
@@ -331,10 +333,59 @@ class GateInputs:
 
     @cached_property
     def leakage(self) -> Input[Leakage]:
+        live = self.champion.contract if self.champion else None
         return load(
             lambda: find_leakage(
-                self.train.need(), self.rows.need(), self.contract, self.sampling.seed
+                self.train.need(),
+                self.rows.need(),
+                self.contract,
+                self.champion_train.need(),
+                live,
+                self.sampling.seed,
             )
+        )
+
+    @cached_property
+    def unexplained(self) -> Input[Unexplained | None]:
+        """What the candidate gains beyond what its training rows teach."""
+        return load(self._unexplained)
+
+    def _unexplained(self) -> Unexplained | None:
+        answers, rows = self.answers.need(), self.rows.need()
+        judge = self.champion.contract if self.champion else self.contract
+        return find_unexplained(
+            self.train.need(),
+            self.champion_train.need(),
+            rows,
+            answers[CANDIDATE],
+            answers.get(CHAMPION),
+            self.contract,
+            groups_of(rows, judge),
+            self.sampling.seed,
+        )
+
+    @cached_property
+    def new_columns(self) -> Input[NewColumns]:
+        """The columns that the champion does not take in, and what they bring of a gain."""
+        return load(self._new_columns)
+
+    def _new_columns(self) -> NewColumns:
+        new = new_columns(self.contract, self.champion.contract if self.champion else None)
+        if not (new.vouched or new.others):
+            return new
+        if self.predictions and not new.others:
+            return new  # only the candidate's own environment could ask it again
+        model = self.candidate.need()
+        return share_of_gain(
+            new,
+            self.rows.need(),
+            self.truth.need(),
+            self.answers.need(),
+            (CANDIDATE, CHAMPION),
+            self.measured.need(),
+            lambda rows: answer(model, rows, self.contract, CANDIDATE),
+            self.contract,
+            self.sampling.seed,
         )
 
     @cached_property

@@ -25,7 +25,7 @@ from gatewright.registry.provenance import Protection
 
 NAME = "gates.yaml"
 CannotTell = Literal["refuse", "warn"]
-_METRIC_KEYS = ("metrics", "bounds", "behind", "too_good")  # settings that name metrics
+_METRIC_KEYS = ("metrics", "bounds", "behind", "too_good", "max_gain")  # settings that name metrics
 _NEVER_EXCUSED = ("files",)  # without them nobody knows what was judged
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _REVIEW = "lock"  # the question that a review asks before the checks

@@ -183,7 +183,7 @@ def judge(
         answers=answers,
         metrics=metrics,
         slices=by_slice.value if isinstance(by_slice, Loaded) else {},
-        notes=(*notes, *notes_of(inputs), *_warnings(answers, policy)),
+        notes=(*notes, *notes_of(inputs), *_new_columns(inputs), *_warnings(answers, policy)),
         power=power,
         resamples=resamples,
         outlook=tuple(_outlook(other, policy, inputs, first, asked) for other in later),
@@ -310,6 +310,20 @@ def _warnings(answers: tuple[Answer, ...], policy: Policy) -> tuple[str, ...]:
         if exception.id not in excusing
     ]
     return tuple(notes)
+
+
+def _new_columns(inputs: GateInputs) -> tuple[str, ...]:
+    """What the model takes in that the champion does not, who vouches for it, what it brings."""
+    if not isinstance(inputs.new_columns, Loaded):
+        return ()  # the check that needed it has said why
+    new = inputs.new_columns.value
+    told = []
+    for name in (*new.vouched, *new.others):
+        word = "`known: before`" if name in new.vouched else "nobody says when it is known"
+        share = (new.shares or {}).get(name)
+        brings = "" if share is None else f", brings {share:.0%} of the gain in {new.metric}"
+        told.append(f"{name} ({word}{brings})")
+    return (f"It takes in new columns: {'; '.join(told)}",) if told else ()
 
 
 def _outlook(

@@ -28,6 +28,7 @@ class DataCheck(Check):
 
     class Settings(Strict):
         max_gone: float = Field(default=0.01, ge=0, le=1)
+        max_vanished: float = Field(default=0.05, ge=0, le=1)
         max_relabelled: float = Field(default=0.002, ge=0, le=1)
         max_altered: float = Field(default=0.01, ge=0, le=1)
         max_balance_shift: float = Field(default=0.15, ge=0, le=1)
@@ -48,6 +49,7 @@ class DataCheck(Check):
             yield Finding("pass", words)
             return
         yield from _rows(settings, change)
+        yield from _vanished(settings, change)
         yield from _columns(settings, change)
         yield from _balance(settings, change)
         yield from _labels(settings, change)
@@ -66,6 +68,23 @@ def _rows(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Findin
     said = f"{change.duplicates:,} of {change.new:,} new rows repeat another row under their own "
     said += f"key: {change.odd_duplicates:.2%} beyond what is usual and chance"
     yield _counted(change.odd_duplicates, settings.max_duplicates, said, "duplicates")
+
+
+def _vanished(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
+    """Rows of one label that are gone from a part of the rows, and those of its others are not."""
+    most, told = settings.max_vanished, None
+    for part in change.vanished:
+        said = (
+            f"{part.gone:,} of the champion's {part.rows:,} such rows are gone, "
+            f"{part.excess:.1%} beyond what is gone of other labels there"
+        )
+        if part.proven and part.excess > most:
+            said = f"{said}, to be at most {most:.2%}: they look picked by their label"
+            yield Finding("refuse", said, f"rows gone, {part.name}", bound=most)
+        elif told is None:
+            told = Finding("pass", f"the most in {part.name}: {said}", "rows gone, by part")
+    if told is not None:
+        yield told
 
 
 def _columns(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
