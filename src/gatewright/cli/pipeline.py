@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gatewright.cli import failures
 from gatewright.cli.parser import Arguments, Parser, required
+from gatewright.errors import Refused
 
 
 def add_to(parser: Parser) -> None:
@@ -69,7 +71,12 @@ def _own_stage(arguments: Arguments) -> None:
     sys.path[0] = str(
         (arguments.root / "src").resolve()
     )  # where this command lies has nothing to import
-    runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
+    except (Refused, OSError):
+        raise
+    except Exception as error:  # of the team's code, which may raise what it likes
+        raise Refused(failures.of_stage(error, arguments.module)) from error
 
 
 def _seal(arguments: Arguments) -> None:
