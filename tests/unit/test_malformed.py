@@ -6,14 +6,21 @@ Each node of a valid file is replaced by each of some values that somebody could
 from __future__ import annotations
 
 import copy
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from parcels import CONTRACT, GATES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parcels import CONTRACT, FILES, GATES
 
+from gatewright.adapters.dvc import Storage, must, read_pipeline
+from gatewright.adapters.git_storage import StorageBranch
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
@@ -98,3 +105,78 @@ def test_a_lock_that_dvc_did_not_write_is_refused_with_what_mends_it(old: str, n
     assert old in LOCK
     with pytest.raises(Refused, match=r"dvc\.lock.*`uv run mlops run`"):
         parse_lock(LOCK.replace(old, new, 1))
+
+
+CONFIG = FILES[".dvc/config"]
+URL = "../.dvc-storage/dev"
+CONFIGS: dict[str, tuple[bytes | None, str]] = {
+    "none": (None, "No DVC remote is named 'dev'"),
+    "an empty one": (b"", "No DVC remote is named 'dev'"),
+    "no configuration": (b"[core\n", r"\.dvc/config, which says where .* cannot be read"),
+    "bytes that are no text": (b"\xff\x00", r"\.dvc/config, which says where"),
+    "an unknown setting": (CONFIG.encode() + b"    colour = red\n", "colour"),
+    "a storage of no kind": (CONFIG.replace(URL, "foo://x").encode(), "Unsupported URL type"),
+    "an address that is none": (CONFIG.replace(URL, "http://[::1").encode(), "not a valid value"),
+    "a value that is named nowhere": (CONFIG.replace(URL, "%(x)s").encode(), "interpolation"),
+    "a storage whose package is absent": (
+        CONFIG.replace(URL, "hdfs://bucket/x").encode(),
+        r"needs a package that is not installed .*`uv add dvc-hdfs`",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def dvc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("dvc")
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    (root / ".dvc").mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    return root
+
+
+@pytest.mark.parametrize(("content", "words"), CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_configuration_of_dvc_that_is_none_is_a_sentence(
+    content: bytes | None, words: str, dvc_folder: Path
+) -> None:
+    config = dvc_folder / ".dvc/config"
+    config.unlink(missing_ok=True)
+    if content is not None:
+        config.write_bytes(content)
+    with pytest.raises(Refused, match=words):
+        Storage(dvc_folder).remote("dev")
+    _read_or_refuse(dvc_folder)
+
+
+def test_a_configuration_of_dvc_that_is_a_folder_is_a_sentence(dvc_folder: Path) -> None:
+    config = dvc_folder / ".dvc/config"
+    config.unlink(missing_ok=True)
+    config.mkdir()
+    try:
+        with pytest.raises(Refused, match=r"\.dvc/config"):
+            Storage(dvc_folder).remote("dev")
+        _read_or_refuse(dvc_folder)
+    finally:
+        config.rmdir()
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@given(
+    at=st.floats(0, 1), put=st.sampled_from(["[", "]", "'", "=", "\n", "%(a)s", "\0", "ü", "url"])
+)
+def test_any_configuration_of_dvc_is_read_or_refused(dvc_folder: Path, at: float, put: str) -> None:
+    place = int(at * len(CONFIG))
+    text = CONFIG[:place] + put + CONFIG[place + len(put) :]
+    (dvc_folder / ".dvc/config").write_text(text, encoding="utf-8")
+    _read_or_refuse(dvc_folder, commands=False)
+
+
+def _read_or_refuse(root: Path, commands: bool = True) -> None:
+    asked: list[Callable[[], object]] = [
+        lambda: Storage(root).remote("dev").holds("0" * 32),
+        lambda: read_pipeline(root),
+        lambda: StorageBranch(root).embedded,
+        *([lambda: must(root, "status", "--quiet")] if commands else []),
+    ]
+    for ask in asked:
+        with suppress(Refused):
+            ask()

@@ -22,6 +22,15 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def refuse_special(folder: Path) -> None:
+    """Raises Refused for what is neither file nor folder: a pipe would be read for ever."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if not path.is_file() and not path.is_dir():
+            link = path.is_symlink() and not path.exists()
+            kind = "a link that leads nowhere" if link else "no file (a pipe, a device)"
+            raise Refused(f"{path} is {kind}, so {folder} is not read. Remove it, and run again.")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside the target and rename, so that a killed process leaves no half file.
 
