@@ -21,6 +21,7 @@ from parcels import CONTRACT, FILES, GATES
 
 from gatewright.adapters.dvc import Storage, must, read_pipeline
 from gatewright.adapters.git_storage import StorageBranch
+from gatewright.adapters.strict_yaml import refuse_odd_numbers
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
@@ -105,6 +106,42 @@ def test_a_lock_that_dvc_did_not_write_is_refused_with_what_mends_it(old: str, n
     assert old in LOCK
     with pytest.raises(Refused, match=r"dvc\.lock.*`uv run mlops run`"):
         parse_lock(LOCK.replace(old, new, 1))
+
+
+PARAMS = """\
+train:
+  rate: 0.1
+  steps: [{size: 3, to: "1:30"}]
+"""
+ODD = {
+    "minutes for a number": ("0.1", "1:30", "line 2: 1:30 is no plain number"),
+    "a number without end": ("0.1", ".inf", r"line 2: \.inf is no plain"),
+    "no number": ("size: 3", "size: .nan", r"line 3: \.nan is no plain"),
+    "a key twice": ("rate: 0.1", "rate: 1\n  rate: 2", "the key 'rate' is given twice"),
+    "nothing": (PARAMS, "null", "must be a mapping"),
+    "text": (PARAMS, "text", "must be a mapping"),
+    "no YAML": (PARAMS, "a: [", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "words"), ODD.values(), ids=ODD.keys())
+def test_parameters_that_others_would_read_otherwise_are_refused(
+    old: str, new: str, words: str
+) -> None:
+    refuse_odd_numbers(PARAMS, "params.yaml")
+    with pytest.raises(Refused, match=words):
+        refuse_odd_numbers(PARAMS.replace(old, new), "params.yaml")
+
+
+@settings(max_examples=1500, deadline=None, database=None, derandomize=True)
+@given(
+    at=st.integers(0, len(PARAMS)),
+    put=st.text("[]{}:-#&*!|>'\"%@`, \n\t\0é0.1eintrue", max_size=4),
+    gone=st.integers(0, 4),
+)
+def test_any_text_of_parameters_is_read_or_refused(at: int, put: str, gone: int) -> None:
+    with suppress(Refused):
+        refuse_odd_numbers(PARAMS[:at] + put + PARAMS[at + gone :], "params.yaml")
 
 
 CONFIG = FILES[".dvc/config"]

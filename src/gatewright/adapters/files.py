@@ -23,8 +23,13 @@ def read_text(path: Path) -> str:
 
 
 def refuse_special(folder: Path) -> None:
-    """Raises Refused for what is neither file nor folder: a pipe would be read for ever."""
+    """Raises Refused for what is neither file nor folder: a pipe would be read for ever.
+
+    Also for a name that is no UTF-8, which neither DVC nor a report can write down.
+    """
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if (name := str(path).encode(errors="replace").decode()) != str(path):
+            raise Refused(f"The name of {name} is no UTF-8. Rename the file, and run again.")
         if not path.is_file() and not path.is_dir():
             link = path.is_symlink() and not path.exists()
             kind = "a link that leads nowhere" if link else "no file (a pipe, a device)"

@@ -9,6 +9,8 @@ from gatewright.cli import failures
 from gatewright.cli.parser import Arguments, Parser, required
 from gatewright.errors import Refused
 
+PARAMETERS = "params.yaml"
+
 
 def add_to(parser: Parser) -> None:
     parser.command("setup", _storage, "get this clone ready: storage, data, hooks")
@@ -48,6 +50,7 @@ def _storage(arguments: Arguments) -> None:
 def _run(arguments: Arguments) -> None:
     from gatewright.adapters.dvc import reproduce
 
+    _check_parameters(arguments)
     reproduce(arguments.root, *arguments.stage)
 
 
@@ -68,6 +71,7 @@ def _stage(arguments: Arguments) -> None:
 def _own_stage(arguments: Arguments) -> None:
     import runpy
 
+    _check_parameters(arguments)
     sys.path[0] = str(
         (arguments.root / "src").resolve()
     )  # where this command lies has nothing to import
@@ -77,6 +81,16 @@ def _own_stage(arguments: Arguments) -> None:
         raise
     except Exception as error:  # of the team's code, which may raise what it likes
         raise Refused(failures.of_stage(error, arguments.module)) from error
+
+
+def _check_parameters(arguments: Arguments) -> None:
+    """Stages read params.yaml by a reader of their own, which may see other numbers in it."""
+    from gatewright.adapters.files import read_text
+    from gatewright.adapters.strict_yaml import refuse_odd_numbers
+
+    path = arguments.root / PARAMETERS
+    if path.exists():
+        refuse_odd_numbers(read_text(path), PARAMETERS)
 
 
 def _seal(arguments: Arguments) -> None:
