@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
-from parcels import Project
+from parcels import Project, Said
 
-from gatewright.cli import failures
+from gatewright.cli import failures, main
 from gatewright.cli import registry as reading
 
 MLOPS = [sys.executable, "-m", "gatewright"]
@@ -27,6 +30,14 @@ def run(project: Project, *words: str, **more: Any) -> subprocess.CompletedProce
     settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
     env = {**os.environ, "PYTHONUNBUFFERED": "", **settings.pop("env", {})}
     return subprocess.run([*MLOPS, *words], cwd=project.root, text=True, env=env, **settings)
+
+
+def answered(project: Project, *words: str) -> Said:
+    """A command in this process, whatever its status."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(project.root), redirect_stdout(out), redirect_stderr(err):
+        status = main(words)
+    return Said(status, out.getvalue(), err.getvalue())
 
 
 def no_traceback(*texts: str | None) -> None:
@@ -153,8 +164,9 @@ def limited(blocks: int) -> Callable[[], None]:
 @pytest.mark.parametrize("size", [0, 300, 5000])
 def test_a_full_disk_leaves_the_old_state(size: int, released: Project) -> None:
     before = released.registry(), released.git("status", "--porcelain")
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}  # half a file of bytecode would stay
     for words in (["gate"], ["evaluate"], ["card"], ["promote", "1.0.0", "--to", "dev"]):
-        done = run(released, *words, preexec_fn=limited(size))
+        done = run(released, *words, preexec_fn=limited(size), env=env)
         assert done.returncode in (0, 1, 2), done
         no_traceback(done.stdout, done.stderr)
     assert (released.registry(), released.git("status", "--porcelain")) == before
@@ -200,3 +212,55 @@ def test_the_code_of_a_stage_fails_in_a_sentence(trained: Project) -> None:
     (trained.root / "src/ends.py").write_text("raise SystemExit('The test set is empty.')\n")
     done = run(trained, "stage", "ends")
     assert (done.returncode, done.stderr) == (1, "The test set is empty.\n")
+
+
+def corrupt(project: Project) -> None:
+    def change(tree: Path) -> None:
+        (tree / "environments/dev.yaml").write_bytes(b"\xff: [")
+        (tree / "environments/staging.yaml").write_text("version: {1: []}\nsince: null\n")
+
+    project.change_branch("registry", change)
+
+
+def start_again(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+    project.git("init", "--quiet")
+
+
+def put_folder(project: Project) -> None:
+    (project.root / "contract.yaml").unlink()
+    (project.root / "contract.yaml").mkdir()
+
+
+STATES: dict[str, Callable[[Project], object]] = {
+    "no Git": lambda p: shutil.rmtree(p.root / ".git"),
+    "an empty repository": start_again,
+    "a detached HEAD": lambda p: p.git("checkout", "--quiet", "--detach"),
+    "no origin": lambda p: p.git("remote", "remove", "origin"),
+    "an origin that is gone": lambda p: p.origin.rename(p.origin.with_name("gone")),
+    "no branch registry": lambda p: p.git("push", "--quiet", "origin", ":registry"),
+    "a registry that holds nonsense": corrupt,
+    "no DVC": lambda p: shutil.rmtree(p.root / ".dvc"),
+    "a lock of bytes": lambda p: (p.root / "dvc.lock").write_bytes(b"\xff\x00"),
+    "a policy without environments": lambda p: (p.root / "gates.yaml").write_text("checks: {}"),
+    "a file whose name nobody can read": lambda p: (
+        p.root / os.fsdecode(b"data/raw/\xff\n'.parquet")
+    ).write_bytes(b"PAR1"),
+    "a contract that is a folder": put_folder,
+}
+COMMANDS = (
+    *("status", "history", "gate", "prove", "rollback dev", "promote 1.0.0 --to dev", "register"),
+    *("retire 1.0.0 --reason x", "check", "evaluate", "card", "smoke dev", "drill dev"),
+    *("doctor", "bom", "bom 1.0.0", "policy test", "push", "history --at 2026-01-01"),
+)
+
+
+@pytest.mark.parametrize("spoil", STATES.values(), ids=STATES.keys())
+def test_in_no_state_of_a_repository_a_command_ends_in_a_traceback(
+    spoil: Callable[[Project], object], released: Project
+) -> None:
+    spoil(released)
+    for words in COMMANDS:
+        said = answered(released, *words.split())
+        assert said.status in (0, 1, 2, 64), (words, said)
+        assert "internal error" not in said.err, (words, said.err)
