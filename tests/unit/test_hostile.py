@@ -488,6 +488,19 @@ def test_a_number_that_somebody_used_up_is_passed_by(second: Project) -> None:
     assert "Registered 1.2.1" in second.mlops("register").out
 
 
+def test_a_tag_of_a_developer_stops_nobody_and_its_number_is_passed_by(second: Project) -> None:
+    second.git("tag", "v1.2.0")
+    second.git("tag", "-a", "-m", "Mine", "v2.0.0")
+    second.git("push", "--quiet", "origin", "v1.2.0", "v2.0.0")
+    assert second.live()["dev"] == "1.1.0"
+    told = second.mlops("doctor", expect=1).out
+    assert "tag v1.2.0" in told
+    assert "`git push origin :refs/tags/v2.0.0` removes it" in told
+    second.retrain(0.25)
+    assert "Registered 1.2.1" in second.mlops("register").out
+    second.mlops("rollback", "dev")
+
+
 def test_two_versions_with_one_number_are_refused_and_told(second: Project) -> None:
     """Record and tag are both replaced, by somebody who may write both."""
     path = "versions/1.1.0.yaml"

@@ -6,14 +6,22 @@ Each node of a valid file is replaced by each of some values that somebody could
 from __future__ import annotations
 
 import copy
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from parcels import CONTRACT, DVC, GATES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parcels import CONTRACT, DVC, FILES, GATES
 
+from gatewright.adapters.dvc import Storage, must
+from gatewright.adapters.git_storage import StorageBranch
+from gatewright.adapters.strict_yaml import refuse_odd_numbers
 from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
@@ -106,3 +114,113 @@ def test_a_lock_that_dvc_did_not_write_is_refused_with_what_mends_it(old: str, n
     assert old in LOCK
     with pytest.raises(Refused, match=r"dvc\.lock.*`uv run mlops run`"):
         parse_lock(LOCK.replace(old, new, 1))
+
+
+PARAMS = """\
+train:
+  rate: 0.1
+  steps: [{size: 3, to: "1:30"}]
+"""
+ODD = {
+    "minutes for a number": ("0.1", "1:30", "line 2: 1:30 is no plain number"),
+    "a number without end": ("0.1", ".inf", r"line 2: \.inf is no plain"),
+    "no number": ("size: 3", "size: .nan", r"line 3: \.nan is no plain"),
+    "a key twice": ("rate: 0.1", "rate: 1\n  rate: 2", "the key 'rate' is given twice"),
+    "nothing": (PARAMS, "null", "must be a mapping"),
+    "text": (PARAMS, "text", "must be a mapping"),
+    "no YAML": (PARAMS, "a: [", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "words"), ODD.values(), ids=ODD.keys())
+def test_parameters_that_others_would_read_otherwise_are_refused(
+    old: str, new: str, words: str
+) -> None:
+    refuse_odd_numbers(PARAMS, "params.yaml")
+    with pytest.raises(Refused, match=words):
+        refuse_odd_numbers(PARAMS.replace(old, new), "params.yaml")
+
+
+@settings(max_examples=1500, deadline=None, database=None, derandomize=True)
+@given(
+    at=st.integers(0, len(PARAMS)),
+    put=st.text("[]{}:-#&*!|>'\"%@`, \n\t\0é0.1eintrue", max_size=4),
+    gone=st.integers(0, 4),
+)
+def test_any_text_of_parameters_is_read_or_refused(at: int, put: str, gone: int) -> None:
+    with suppress(Refused):
+        refuse_odd_numbers(PARAMS[:at] + put + PARAMS[at + gone :], "params.yaml")
+
+
+CONFIG = FILES[".dvc/config"]
+URL = "../.dvc-storage/dev"
+CONFIGS: dict[str, tuple[bytes | None, str]] = {
+    "none": (None, "No DVC remote is named 'dev'"),
+    "an empty one": (b"", "No DVC remote is named 'dev'"),
+    "no configuration": (b"[core\n", r"\.dvc/config, which says where .* cannot be read"),
+    "bytes that are no text": (b"\xff\x00", r"\.dvc/config, which says where"),
+    "an unknown setting": (CONFIG.encode() + b"    colour = red\n", "colour"),
+    "a storage of no kind": (CONFIG.replace(URL, "foo://x").encode(), "Unsupported URL type"),
+    "an address that is none": (CONFIG.replace(URL, "http://[::1").encode(), "not a valid value"),
+    "a value that is named nowhere": (CONFIG.replace(URL, "%(x)s").encode(), "interpolation"),
+    "a storage whose package is absent": (
+        CONFIG.replace(URL, "hdfs://bucket/x").encode(),
+        r"needs a package that is not installed .*`uv add dvc-hdfs`",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def dvc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("dvc")
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    (root / ".dvc").mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    return root
+
+
+@pytest.mark.parametrize(("content", "words"), CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_configuration_of_dvc_that_is_none_is_a_sentence(
+    content: bytes | None, words: str, dvc_folder: Path
+) -> None:
+    config = dvc_folder / ".dvc/config"
+    config.unlink(missing_ok=True)
+    if content is not None:
+        config.write_bytes(content)
+    with pytest.raises(Refused, match=words):
+        Storage(dvc_folder).remote("dev")
+    _read_or_refuse(dvc_folder)
+
+
+def test_a_configuration_of_dvc_that_is_a_folder_is_a_sentence(dvc_folder: Path) -> None:
+    config = dvc_folder / ".dvc/config"
+    config.unlink(missing_ok=True)
+    config.mkdir()
+    try:
+        with pytest.raises(Refused, match=r"\.dvc/config"):
+            Storage(dvc_folder).remote("dev")
+        _read_or_refuse(dvc_folder)
+    finally:
+        config.rmdir()
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@given(
+    at=st.floats(0, 1), put=st.sampled_from(["[", "]", "'", "=", "\n", "%(a)s", "\0", "ü", "url"])
+)
+def test_any_configuration_of_dvc_is_read_or_refused(dvc_folder: Path, at: float, put: str) -> None:
+    place = int(at * len(CONFIG))
+    text = CONFIG[:place] + put + CONFIG[place + len(put) :]
+    (dvc_folder / ".dvc/config").write_text(text, encoding="utf-8")
+    _read_or_refuse(dvc_folder, commands=False)
+
+
+def _read_or_refuse(root: Path, commands: bool = True) -> None:
+    asked: list[Callable[[], object]] = [
+        lambda: Storage(root).remote("dev").holds("0" * 32),
+        lambda: StorageBranch(root).embedded,
+        *([lambda: must(root, "status", "--quiet")] if commands else []),
+    ]
+    for ask in asked:
+        with suppress(Refused):
+            ask()

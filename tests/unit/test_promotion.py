@@ -24,6 +24,8 @@ from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.paths import MODEL
 from gatewright.registry.git_registry import Registry
+from gatewright.release.rollback import roll_back
+from gatewright.release.workspace import Workspace
 
 ALL = ("dev", "staging", "production")
 
@@ -186,13 +188,51 @@ def test_the_workflow_is_told_by_what_came_of_a_command(
 # Rollback
 
 
-def test_a_rollback_goes_back_and_further_back(third: Project) -> None:
+def test_a_rollback_goes_back_and_further_back_only_where_it_is_told_to(third: Project) -> None:
+    """Run again, in doubt or by a workflow that is tried again, it says where it stands."""
     third.mlops("rollback", "dev", "--reason", "rehearsal")
-    assert third.live()["dev"] == "1.1.0"
-    third.mlops("rollback", "dev")
+    before = third.registry()
+    again = third.ask("rollback", "dev", "--reason", "rehearsal")
+    assert (again["version"], again["kind"], again["changed"]) == ("1.1.0", "live before", False)
+    assert "dev is on 1.1.0 already since 20" in again["message"]
+    assert "(was 1.2.0); nothing was changed" in again["message"]
+    assert "`mlops rollback dev --to 1.0.0`" in again["message"]
+    assert third.registry() == before
+    third.mlops("rollback", "dev", "--to", "1.0.0")
     assert third.live()["dev"] == "1.0.0"
-    said = third.mlops("rollback", "dev", expect=1)
-    assert "No earlier version was live in dev" in said.err
+    assert "--to" not in third.mlops("rollback", "dev").out, "nothing was live before that"
+
+
+def test_a_workflow_that_is_tried_again_rolls_back_once(
+    third: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RUN_ID", "7"), ("SERVER_URL", "https://x"), ("REPOSITORY", "a/b")):
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    third.mlops("rollback", "dev")
+    monkeypatch.setenv("GITHUB_RUN_ID", "8")
+    third.mlops("promote", "1.2.0", "--to", "dev")
+    monkeypatch.setenv("GITHUB_RUN_ID", "7")
+    said = third.ask("rollback", "dev")
+    assert "This run rolled dev back to 1.1.0 before, and 1.2.0 is live" in said["message"]
+    assert (said["changed"], third.live()["dev"]) == (False, "1.2.0")
+
+
+def test_a_smoke_check_that_fails_after_a_rollback_goes_further_back(
+    third: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says which version has to go; one that it did not try stays."""
+    third.mlops("rollback", "dev")
+    drilled = third.ask("drill", "dev")
+    assert (drilled["before"], drilled["after"]) == ("1.1.0", "1.0.0")
+
+    def fail(*_: Any) -> int:
+        raise Refused("it answers otherwise")
+
+    monkeypatch.setattr("gatewright.release.smoke_test.check_golden", fail)
+    said = third.mlops("smoke", "dev", "--roll-back", expect=1)
+    assert "Rolled back: dev is back on 1.0.0 (was 1.1.0)." in said.err
+    words = "dev is on 1.0.0 already"
+    assert words in roll_back(Workspace(third.root), "dev", None, None, leave="1.1.0").message
 
 
 def test_a_rollback_after_a_new_promotion_skips_what_was_rolled_back(third: Project) -> None:

@@ -318,9 +318,8 @@ def test_what_a_stage_leaves_in_the_background_ends_with_it(tmp_path: Path) -> N
 
 
 def stage(deps: str, outs: str, md5: str = "a" * 32) -> LockedStage:
-    return LockedStage(
-        ("x",), dict.fromkeys(deps.split(), md5), dict.fromkeys(outs.split(), md5), {}
-    )
+    read, written = (dict.fromkeys(paths.split(), md5) for paths in (deps, outs))
+    return LockedStage("x", read, written, {})
 
 
 CHAIN = Lock(

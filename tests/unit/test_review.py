@@ -15,7 +15,7 @@ import yaml
 from parcels import ANOTHER, Project, red
 
 from gatewright.gate.inputs import GateInputs, Unavailable
-from gatewright.paths import MODEL, TEST
+from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import settings_changes
 from gatewright.release import smoke_test as smoke
 
@@ -279,6 +279,26 @@ def test_settings_are_compared_key_by_key() -> None:
 def test_what_is_live_answers_as_registered(released: Project) -> None:
     said = released.mlops("smoke", "production").out
     assert said == "1.0.0 in production answers 10 golden rows as registered.\n"
+
+
+@pytest.mark.parametrize("path", [TRAIN, TEST])
+def test_a_personal_column_that_the_code_lets_in_is_refused(path: str, review: Review) -> None:
+    """The team's code does not drop it any more, and builds what a version would be stored with."""
+    part, ends = Path(path).stem, 1 if path == TEST else 0
+    old = 'rows = rows.drop(columns="email")'
+    review.candidate.edit("src/parcels.py", old, f"everything = rows\n{old}")
+    keep = f'{part} = {part}.merge(everything[["number", "email"]], on="number")'
+    review.candidate.edit("src/parcels.py", "strength =", f"{keep}\nstrength =")
+    review.candidate.mlops("setup")
+    review.candidate.mlops("run", expect=ends)  # the stage `evaluate` reads the test rows only
+    assert "email" in pd.read_parquet(review.candidate.root / path)
+    review.candidate.mlops("push")
+    review.candidate.commit()
+    proof = ("--base", "origin/main", "--out", str(review.proof))
+    review.candidate.mlops("prove", *proof, expect=ends)
+    words = json.dumps(review.judge(expect=1))
+    assert f"{path} has the columns email, which contract.yaml calls personal" in words
+    assert "@example.com" not in words
 
 
 def test_golden_rows_hold_nothing_personal(released: Project) -> None:

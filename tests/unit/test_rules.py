@@ -11,7 +11,9 @@ from gatewright.registry.records import EnvironmentRecord
 from gatewright.release import rules
 from gatewright.release.rules import (
     Approved,
+    BackAlready,
     ByPullRequest,
+    DoneBefore,
     LiveAlready,
     No,
     NotAsked,
@@ -26,9 +28,15 @@ from gatewright.release.rules import (
 WALK = ("dev", "staging", "production")
 
 
-def event(action: Any, version: str, model: str = "m") -> EnvironmentRecord:
+def event(
+    action: Any,
+    version: str,
+    model: str = "m",
+    previous: str | None = None,
+    run: str | None = None,
+) -> EnvironmentRecord:
     return EnvironmentRecord(
-        "dev", version, action, "2026-01-01", "", None, None, None, None, model, {}
+        "dev", version, action, "2026-01-01", "", run, None, None, previous, model, {}
     )
 
 
@@ -118,12 +126,33 @@ ROLLBACKS: dict[str, tuple[str | None, list[EnvironmentRecord], str | None, set[
         set(),
         Reason.NEVER_LIVE_HERE,
     ),
+    "again, after it is finished": (
+        "1.1.0",
+        [*THREE, event("roll back", "1.1.0", previous="1.2.0")],
+        None,
+        set(),
+        BackAlready("1.2.0", "1.0.0"),
+    ),
+    "again, with nothing before": (
+        "1.0.0",
+        [*THREE[:2], event("roll back", "1.0.0", previous="1.1.0")],
+        None,
+        set(),
+        BackAlready("1.1.0", None),
+    ),
     "after a rollback, further back": (
         "1.1.0",
         [*THREE, event("roll back", "1.1.0")],
-        None,
+        "1.0.0",
         set(),
         RollBack("1.0.0"),
+    ),
+    "after a rollback and a promotion": (
+        "1.3.0",
+        [*THREE, event("roll back", "1.1.0"), event("promote", "1.3.0")],
+        None,
+        set(),
+        RollBack("1.1.0"),
     ),
     "from the first": ("1.0.0", THREE[:1], None, set(), Reason.NO_WAY_BACK),
     "all retired": ("1.2.0", THREE, None, {"1.0.0", "1.1.0"}, Reason.NO_WAY_BACK),
@@ -139,6 +168,21 @@ def test_a_rollback(
     live: str | None, history: list[EnvironmentRecord], to: str | None, retired: set[str], said: Any
 ) -> None:
     assert decided(rules.rollback("dev", live, history, to, retired)) == said
+
+
+def test_who_says_what_has_to_go_goes_on_from_there() -> None:
+    back = [*THREE, event("roll back", "1.1.0", previous="1.2.0")]
+    assert decided(rules.rollback("dev", "1.1.0", back, None, leave="1.1.0")) == RollBack("1.0.0")
+    assert decided(rules.rollback("dev", "1.1.0", back, None, leave="1.2.0")) == BackAlready(
+        "1.2.0", "1.0.0"
+    )
+
+
+def test_a_run_that_is_tried_again_does_not_undo_what_came_since() -> None:
+    since = [*THREE, event("roll back", "1.1.0", run="7"), event("promote", "1.3.0", run="8")]
+    for to in (None, "1.0.0"):
+        assert rules.rollback("dev", "1.3.0", since, to, run="7") == DoneBefore("1.1.0")
+        assert rules.rollback("dev", "1.3.0", since, to, run="8") == RollBack(to or "1.1.0")
 
 
 def test_a_retirement() -> None:

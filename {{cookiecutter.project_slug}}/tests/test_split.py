@@ -65,6 +65,43 @@ def test_the_stage_writes_both_sides(
     assert sum(map(len, sides)) == len(rows)
     assert sides[1]["scheduled_departure"].dt.month.unique().tolist() == [2]
 
-    Path("params.yaml").write_text(yaml.safe_dump({"split": {"holdout": []}}))
+    Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS | {"holdout": []}}))
     with pytest.raises(SystemExit, match="The test set is empty"):
         split.main()
+
+
+WRONG = {
+    "no section": {"other": {}},
+    "nothing": None,
+    "a section of text": {"split": "all"},
+    "an unknown setting": {"split": WINDOWS | {"seed": 1}},
+    "a setting less": {"split": {"holdout": []}},
+    "a share of everything": {"split": WINDOWS | {"share": 1}},
+    "a share of text": {"split": WINDOWS | {"share": "0.2"}},
+    "a share that is true": {"split": WINDOWS | {"share": True}},
+    "no windows": {"split": WINDOWS | {"holdout": None}},
+    "a window of text": {"split": WINDOWS | {"holdout": ["2013"]}},
+    "a window without an end": {"split": WINDOWS | {"holdout": [{"from": "2013-01-01"}]}},
+    "a date that is none": {
+        "split": WINDOWS | {"holdout": [{"from": "2013-01-01", "until": "2013-02-30"}]}
+    },
+    "a number for a date": {"split": WINDOWS | {"holdout": [{"from": 2013, "until": 2014}]}},
+    "a window that ends before it begins": {
+        "split": WINDOWS | {"holdout": [{"from": "2013-03-01", "until": "2013-02-01"}]}
+    },
+    "a time zone": {
+        "split": WINDOWS | {"holdout": [{"from": "2013-01-01T00:00Z", "until": "2013-02-01"}]}
+    },
+}
+
+
+@pytest.mark.parametrize("params", WRONG.values(), ids=WRONG.keys())
+def test_settings_that_cannot_be_followed_end_in_a_sentence(
+    params: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(SystemExit, match="params.yaml: `split"):
+        split.read_settings()
+    Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS}))
+    assert split.read_settings() == WINDOWS

@@ -84,6 +84,28 @@ def test_an_unknown_model_is_refused(params: dict[str, Any], contract: dict[str,
         train.build_model(settings(params, "crystal_ball"), contract)
 
 
+WRONG: dict[str, tuple[str, Any]] = {
+    "a seed that is text": ("seed", "0"),
+    "a seed below 0": ("seed", -1),
+    "a seed that is true": ("seed", True),
+    "a model that is a list": ("model", ["random_forest"]),
+    "no settings": ("gradient_boosting", None),
+    "an unknown setting": ("gradient_boosting", {"colour": "red"}),
+    "a seed of its own": ("gradient_boosting", {"random_state": 1}),
+    "a negative number": ("gradient_boosting", {"max_iter": -5}),
+    "text for a number": ("gradient_boosting", {"learning_rate": "0.1"}),
+    "true for a number": ("gradient_boosting", {"learning_rate": True}),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG.values(), ids=WRONG.keys())
+def test_settings_that_cannot_be_followed_end_in_a_sentence(
+    key: str, value: Any, params: dict[str, Any], contract: dict[str, Any]
+) -> None:
+    with pytest.raises(SystemExit, match="params.yaml: "):
+        train.build_model(settings(params, "gradient_boosting") | {key: value}, contract)
+
+
 def test_the_stage_writes_model_and_baseline(
     contract: dict[str, Any],
     params: dict[str, Any],

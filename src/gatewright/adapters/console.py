@@ -7,11 +7,13 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
 # All but tab, end of line, and the colours of a terminal; then what turns the order of letters.
@@ -41,9 +43,39 @@ class Sanitised:
         return getattr(self.stream, name)
 
 
+def complete_streams() -> None:
+    """Make it so that whatever is printed can be written.
+
+    A standard stream that is closed becomes the null device; else the next file that is opened
+    would be it. A letter that the terminal's encoding lacks is shown by its number.
+    """
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(null, True)
+    os.close(null)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_unwritten() -> None:
+    """Let go of what cannot be written, so that the end of the process does not try again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):  # a stream that is no file has nothing to point elsewhere
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+
+
 @contextmanager
 def sanitised(exact: bool) -> Iterator[None]:
-    """Sanitise standard output and error; output that is `exact` is for machines."""
+    """Sanitise standard output and error; output that is `exact` is for machines, and UTF-8."""
+    if exact and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     out = sys.stdout if exact else Sanitised(sys.stdout)
     with redirect_stdout(out), redirect_stderr(Sanitised(sys.stderr)):
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 
 from gatewright.adapters.commands import only_source
 from gatewright.adapters.console import as_it_is
-from gatewright.adapters.files import digest
+from gatewright.adapters.files import digest, refuse_special
 from gatewright.adapters.git import Git
 from gatewright.adapters.git_storage import BRANCH, StorageBranch
 from gatewright.adapters.strict_yaml import parse_yaml
@@ -31,6 +32,7 @@ PIPELINE_FAILS = (
     "The pipeline fails; its message stands above. Where data is missing, run `uv run mlops push` "
     "on the machine that has it; else mend the pipeline. Then run again."
 )
+RAW = "data/raw"  # DVC would read a pipe in it for ever
 _INTERRUPTED = 252  # the status of DVC's command line after Ctrl-C
 
 
@@ -88,14 +90,17 @@ class Storage:
     def _repo(self) -> Any:
         from dvc.repo import Repo
 
-        return Repo(str(self.root))
+        with _in_words(self.root):
+            return Repo(str(self.root))
 
     def remote(self, environment: str) -> Remote:
         """The remote of an environment. Raises Misuse if there is none of that name."""
         from dvc.exceptions import DvcException
 
+        repo = self._repo
         try:
-            return Remote(self._repo.cloud.get_remote_odb(environment))
+            with _in_words(self.root, DvcException):
+                return Remote(repo.cloud.get_remote_odb(environment))
         except DvcException as error:
             raise Misuse(f"No DVC remote is named '{environment}' ({error}).") from None
 
@@ -233,11 +238,12 @@ def dvc(root: Path, *args: str) -> int:
     """Run one DVC command in this process: starting another would cost half a second."""
     from dvc.cli import main
 
+    refuse_special(root / RAW)
     # Stages call `python` and `mlops` by name, so those of this environment must be found first.
     ours = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(ours + os.pathsep):
         os.environ["PATH"] = ours + os.pathsep + os.environ.get("PATH", "")
-    with as_it_is(), chdir(root), _only_source(root):
+    with _in_words(root), as_it_is(), chdir(root), _only_source(root):
         return int(main(list(args)))
 
 
@@ -256,6 +262,44 @@ def _only_source(root: Path) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def _in_words(root: Path, *but: type[Exception]) -> Iterator[None]:
+    """What DVC cannot read, or lacks, is told in a sentence; errors of the types `but` are not."""
+    try:
+        yield
+    except Refused:
+        raise
+    except ImportError as error:
+        package = re.search(r"dvc-\w+", str(error))
+        mend = f"Run `uv add {package[0]}`" if package else "Run `uv sync`"
+        words = f"The storage of .dvc/config needs a package that is not installed ({error})"
+        raise Undecided(f"{words}, so it cannot be read. {mend}, and run again.") from error
+    except Exception as error:
+        from dvc.exceptions import DvcException
+
+        if isinstance(error, but):
+            raise
+        if not _is_configured(root):
+            raise Refused(
+                f".dvc/config, which says where data and models are stored, cannot be read "
+                f"({error}). Restore it with Git, or correct it, and run again."
+            ) from error
+        if isinstance(error, DvcException):
+            raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from error
+        raise
+
+
+def _is_configured(root: Path) -> bool:
+    """Whether DVC can read .dvc/config, whatever it stumbles over in it."""
+    from dvc.config import Config
+
+    try:
+        Config(str(root / ".dvc"))
+    except Exception:
+        return False
+    return True
 
 
 def must(root: Path, *args: str) -> None:
@@ -290,14 +334,10 @@ def record_stages(root: Path, stages: Iterable[str]) -> None:
 
 def _stage_names(root: Path) -> list[str]:
     """The stages of one's own project, as DVC finds them."""
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    try:
-        with chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo:
-            return [stage.addressing for stage in repo.index.stages if stage.cmd]
-    except DvcException as error:
-        raise Refused(f"DVC cannot read the pipeline ({error}). Correct dvc.yaml.") from None
+    with _in_words(root), chdir(root), redirect_stdout(io.StringIO()), Repo(".") as repo:
+        return [stage.addressing for stage in repo.index.stages if stage.cmd]
 
 
 def reproduce(root: Path, *stages: str, anew: bool = False) -> None:

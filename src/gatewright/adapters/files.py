@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from gatewright.errors import Refused
@@ -22,12 +23,34 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def refuse_special(folder: Path) -> None:
+    """Raises Refused for what is neither file nor folder: a pipe would be read for ever.
+
+    Also for a name that is no UTF-8, which neither DVC nor a report can write down.
+    """
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if (name := str(path).encode(errors="replace").decode()) != str(path):
+            raise Refused(f"The name of {name} is no UTF-8. Rename the file, and run again.")
+        if not path.is_file() and not path.is_dir():
+            link = path.is_symlink() and not path.exists()
+            kind = "a link that leads nowhere" if link else "no file (a pipe, a device)"
+            raise Refused(f"{path} is {kind}, so {folder} is not read. Remove it, and run again.")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the target and rename, so that a killed process leaves no half file."""
+    """Write beside the target and rename, so that a killed process leaves no half file.
+
+    Raises OSError with the name of the file if the disk is full, or may not be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    part.replace(path)
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

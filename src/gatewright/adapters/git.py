@@ -1,6 +1,7 @@
 """Git by its plumbing commands: no work tree is touched."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from base64 import b64encode
@@ -17,6 +18,9 @@ REMOTE = "origin"
 ASKING = ("clone", "fetch", "ls-remote", "push")  # of origin
 
 
+# Versions are signed by a key of their own (signing.py); a signing key of Git's that is broken, or
+# asks for a password, must not stop a rollback.
+UNSIGNED = [w for what in ("commit", "tag", "push") for w in ("-c", f"{what}.gpgSign=false")]
 HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # variables for a hook
 
 
@@ -52,20 +56,23 @@ class Git:
         if args[0] == "push":  # no hook of the user's: one of them calls us
             args = ("push", "--no-verify", *args[1:])
         signed = _identity() | (_token() if args[0] in ASKING else {})
-        done = subprocess.run(
-            ["git", *args],
-            cwd=self.root,
-            input=data,
-            capture_output=True,
-            env={
-                **os.environ,
-                "GIT_TERMINAL_PROMPT": "0",
-                "LC_ALL": "C",
-                **signed,
-                **self.env,
-                **(env or {}),
-            },
-        )
+        variables = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **signed, **self.env}
+        variables |= env or {}
+        try:
+            done = subprocess.run(
+                ["git", *UNSIGNED, *args],
+                cwd=self.root,
+                input=data,
+                capture_output=True,
+                env={**os.environ, **variables},
+            )
+        except FileNotFoundError as error:
+            if shutil.which("git"):
+                raise
+            raise Undecided(
+                "There is no `git` on this machine's PATH, and nothing is known without it. "
+                "Install Git (https://git-scm.com), and run again."
+            ) from error
         if done.returncode:
             words = done.stderr.decode("utf-8", "replace").strip()[-800:]
             raise GitError(f"`git {args[0]}` failed: {words}")

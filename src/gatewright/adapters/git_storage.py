@@ -7,7 +7,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from gatewright.adapters.files import digest
+from gatewright.adapters.files import digest, read_text
 from gatewright.adapters.git import REMOTE, Git, GitError
 from gatewright.errors import Refused, Undecided
 
@@ -31,7 +31,7 @@ class StorageBranch:
     @cached_property
     def embedded(self) -> bool:
         """Whether the remotes are folders of the branch `dvc-storage`."""
-        return f"{FOLDER}/" in (self.root / ".dvc" / "config").read_text(encoding="utf-8")
+        return f"{FOLDER}/" in read_text(self.root / ".dvc" / "config")
 
     def attach(self) -> None:
         """Make sure that the embedded storage has its branch and its work tree here."""

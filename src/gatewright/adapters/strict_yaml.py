@@ -10,6 +10,7 @@ from gatewright.errors import Refused
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_ENDLESS = re.compile(r"[-+]?\.inf|\.nan|[-+]?[0-9.]+e\+?[0-9]{3,}", re.IGNORECASE)
 _DEEPEST = 50  # collections within collections
 _TRICKY = re.compile(r"&|[-?:] +[-?:] |^ {40}", re.MULTILINE)  # an anchor; depth without brackets
 
@@ -60,6 +61,24 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused(f"{name} must be a mapping of keys to values. Correct it and run again.")
     return value
+
+
+def refuse_odd_numbers(text: str, name: str) -> None:
+    """Refuse a mapping that other readers of YAML take for other numbers than are written there.
+
+    That is 1:30, which YAML 1.1 takes for 90, and numbers without end. Raises Refused, with the
+    line; also for what `parse_yaml` refuses.
+    """
+    parse_yaml(text, name)
+    for event in yaml.parse(text, Loader=_Loader):
+        if not isinstance(event, yaml.ScalarEvent) or event.style in ("'", '"', "|", ">"):
+            continue
+        if _SEXAGESIMAL.fullmatch(event.value) or _ENDLESS.fullmatch(event.value):
+            line = event.start_mark.line + 1  # type: ignore[union-attr]
+            raise Refused(
+                f"{name}, line {line}: {event.value} is no plain number, and not everybody reads "
+                'it alike. Write a number, or text in quotes, like "1:30".'
+            )
 
 
 def _refuse_tricks(text: str) -> None:

@@ -1,4 +1,8 @@
-"""Parquet files, opened only if what they unpack to fits into this machine."""
+"""Parquet files, opened only if what they unpack to fits into this machine.
+
+Columns are of numpy's types, or text: what pandas notes in a file of its own types with room for
+missing values (Int64, Float64, boolean) is not followed, because not all models can take them.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,11 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not path.is_file():
+        raise Refused(
+            f"{path} is no file, so it is not read. Put a Parquet file there, or run `uv run mlops "
+            "run`."
+        )
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         if (needed := _unpacked(path, there)) > there:
@@ -32,14 +41,40 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
                 f"{there / 1e9:,.0f} GB. It is not opened. If it is meant, use a larger machine."
             )
         if (names := _by_column(path)) is None:
-            return pd.read_parquet(path, columns=columns, pre_buffer=False)
-        wanted = names if columns is None else columns
-        parts = [pd.read_parquet(path, columns=[name], pre_buffer=False) for name in wanted]
-        return pd.concat(parts, axis=1)
-    except (OSError, ValueError, NotImplementedError) as error:
+            rows = pd.read_parquet(path, columns=columns, pre_buffer=False)
+        else:
+            wanted = names if columns is None else columns
+            parts = [pd.read_parquet(path, columns=[name], pre_buffer=False) for name in wanted]
+            rows = pd.concat(parts, axis=1)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # whatever pyarrow and pandas stumble over in a broken file
+        words = " ".join(str(error).split())[:300]
         raise Refused(
-            f"{path} is no readable Parquet file ({error}). Restore it, or run `uv run mlops run`."
-        ) from None
+            f"{path} is no readable Parquet file ({words}). Restore it, or run `uv run mlops run`."
+        ) from error
+    return _plain(rows)
+
+
+def _plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table without pandas' own types for missing values; a truth that is missing is None."""
+    import numpy as np
+    from pandas.api.extensions import ExtensionDtype
+
+    for at, dtype in enumerate(rows.dtypes):
+        if not isinstance(dtype, ExtensionDtype) or str(dtype) == "str":
+            continue
+        values = rows.iloc[:, at]
+        gaps = bool(values.isna().any())
+        if dtype.kind == "f" or (dtype.kind in "iu" and gaps):
+            rows.isetitem(at, values.to_numpy(dtype=float, na_value=np.nan))
+        elif dtype.kind in "iu":
+            rows.isetitem(at, values.to_numpy(dtype=f"{dtype.kind}8"))
+        elif dtype.kind == "b":
+            rows.isetitem(at, values.to_numpy(dtype=object if gaps else bool, na_value=None))
+        elif str(dtype).startswith(("string", "large_string")):
+            rows.isetitem(at, values.astype("str"))
+    return rows
 
 
 def _by_column(path: Path) -> list[str] | None:

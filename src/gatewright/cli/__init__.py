@@ -9,36 +9,75 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from gatewright.adapters.console import sanitised
+from gatewright.adapters.console import complete_streams, drop_unwritten, sanitised
 from gatewright.adapters.git import leave_hook
-from gatewright.cli import judging, pipeline, registry, releases, repository
-from gatewright.cli.parser import Parser
-from gatewright.errors import Misuse, Refused
+from gatewright.cli import failures, judging, pipeline, registry, releases, repository
+from gatewright.cli.parser import Arguments, Parser
+from gatewright.errors import Misuse
 
 SOURCE = "src"  # the team's code, which is not installed
 GROUPS = (pipeline, judging, releases, registry, repository)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit status: 0 yes, 1 no, 2 could not decide, 64 wrong use."""
+    """Run one command, and catch whatever goes wrong: here is the one place for it.
+
+    Exit status: 0 yes, 1 no, 2 could not decide, 64 wrong use. Whoever interrupts a command, or
+    stops reading what it says, gets 2.
+    """
+    command = "mlops"
+    try:
+        try:
+            complete_streams()
+            arguments = _read(argv)
+            command = f"mlops {arguments.command}"
+            with sanitised(exact=arguments.json or arguments.command == "bom"):
+                return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # nobody is there to be told
+    except (OSError, KeyboardInterrupt) as error:
+        with suppress(OSError):
+            print(f"{command}: {failures.unanswered(error)}", file=sys.stderr, flush=True)
+    finally:
+        drop_unwritten()
+    return failures.STATUS
+
+
+def _read(argv: Sequence[str] | None) -> Arguments:
     parser = Parser()
     for group in GROUPS:
         group.add_to(parser)
     arguments = parser.parse_args(argv)
-    arguments.called_from = Path.cwd()  # paths are meant from where the command was called
-    as_json = getattr(arguments, "json", False)
-    with sanitised(exact=as_json or arguments.command == "bom"):
-        try:
-            if arguments.command != "explain":
-                arguments.root = _enter_project(arguments.called_from)
-            return int(arguments.run(arguments) or 0)
-        except Refused as error:
-            if as_json:
-                print(json.dumps({"error": str(error), "status": error.status}, ensure_ascii=False))
-            print(f"mlops {arguments.command}: {error}", file=sys.stderr)
-            return error.status
+    arguments.json = getattr(arguments, "json", False)
+    return arguments
+
+
+def _run(arguments: Arguments) -> int:
+    """The status of the command. Raises only what comes of streams that cannot be written."""
+    try:
+        arguments.called_from = Path.cwd()  # paths are meant from where the command was called
+        if arguments.command != "explain":
+            arguments.root = _enter_project(arguments.called_from)
+        return int(arguments.run(arguments) or 0)
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and arguments.command == "stage":
+            raise
+        words, status = failures.answer(error)
+        if os.environ.get(failures.VERBOSE):
+            import traceback
+
+            traceback.print_exc()
+    if arguments.json:
+        print(json.dumps({"error": words, "status": status}, ensure_ascii=False))
+    print(f"mlops {arguments.command}: {words}", file=sys.stderr)
+    return status
 
 
 def _enter_project(here: Path) -> Path:

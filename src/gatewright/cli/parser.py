@@ -23,7 +23,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog="mlops",
             description="Judge, register and promote the model of this project.",
-            epilog="Exit status: 0 yes, 1 no, 2 could not decide (treat it as no), 64 wrong use.",
+            epilog="Exit status: 0 yes, 1 no, 2 could not decide or was interrupted (treat it as "
+            "no), 64 wrong use. MLOPS_DEBUG=1 shows the traceback of a command that failed.",
         )
         self._commands = self.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

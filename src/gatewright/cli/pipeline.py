@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gatewright.cli import failures
 from gatewright.cli.parser import Arguments, Parser, required
+from gatewright.errors import Refused
+
+PARAMETERS = "params.yaml"
 
 
 def add_to(parser: Parser) -> None:
@@ -47,6 +51,7 @@ def _storage(arguments: Arguments) -> None:
 def _run(arguments: Arguments) -> None:
     from gatewright.adapters.dvc import reproduce
 
+    _check_parameters(arguments)
     reproduce(arguments.root, *arguments.stage, anew=arguments.anew)
 
 
@@ -67,10 +72,26 @@ def _stage(arguments: Arguments) -> None:
 def _own_stage(arguments: Arguments) -> None:
     import runpy
 
+    _check_parameters(arguments)
     if not sys.flags.safe_path:
         del sys.path[0]  # where this command lies, or the project's root: nothing to import
     sys.path.insert(0, str((arguments.root / "src").resolve()))
-    runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(arguments.module, run_name="__main__", alter_sys=True)
+    except (Refused, OSError):
+        raise
+    except Exception as error:  # of the team's code, which may raise what it likes
+        raise Refused(failures.of_stage(error, arguments.module)) from error
+
+
+def _check_parameters(arguments: Arguments) -> None:
+    """Stages read params.yaml by a reader of their own, which may see other numbers in it."""
+    from gatewright.adapters.files import read_text
+    from gatewright.adapters.strict_yaml import refuse_odd_numbers
+
+    path = arguments.root / PARAMETERS
+    if path.exists():
+        refuse_odd_numbers(read_text(path), PARAMETERS)
 
 
 def _seal(arguments: Arguments) -> None:

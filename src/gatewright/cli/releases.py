@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewright.cli.parser import Arguments, Parser, plain, required
+from gatewright.errors import Undecided
 from gatewright.run_context import RunContext, current
 
 if TYPE_CHECKING:
@@ -60,11 +61,12 @@ def _register(arguments: Arguments) -> int:
     from gatewright.release.workspace import Kind, Workspace
 
     run = current()
+    _tell_workflow(run)
     outcome = register(Workspace(arguments.root), arguments.build)
     # A version is released by the run that registered it; a run that is tried again goes on.
     goes_on = outcome.kind is Kind.REGISTERED_BEFORE and run.attempt > 1
     released = outcome.kind is Kind.REGISTERED or goes_on
-    _tell_workflow(run, f"version={outcome.version if released else ''}")
+    _tell_workflow(run, f"version={outcome.version if released else ''}\n")
     return _answer(outcome, arguments.json)
 
 
@@ -72,10 +74,12 @@ def _promote(arguments: Arguments) -> int:
     from gatewright.release.promote import promote
     from gatewright.release.workspace import Kind, Workspace
 
+    run = current()
+    _tell_workflow(run)
     workspace = Workspace(arguments.root)
     outcome = promote(workspace, arguments.version, arguments.to, arguments.propose)
     live = outcome.kind in (Kind.PROMOTED, Kind.LIVE_BEFORE)
-    _tell_workflow(current(), f"live={str(live).lower()}")
+    _tell_workflow(run, f"live={str(live).lower()}\n")
     return _answer(outcome, arguments.json)
 
 
@@ -117,11 +121,21 @@ def _answer(outcome: Outcome, as_json: bool) -> int:
     return verdict.status if verdict else 0
 
 
-def _tell_workflow(run: RunContext, output: str) -> None:
-    """Set an output of the workflow's step, for the next job."""
+def _tell_workflow(run: RunContext, output: str = "") -> None:
+    """Set an output of the workflow's step, for the next job.
+
+    Called without one before the command writes anything: Undecided if it could not be told.
+    """
     if run.output:
-        with run.output.open("a", encoding="utf-8") as file:
-            file.write(f"{output}\n")
+        try:
+            with run.output.open("a", encoding="utf-8") as file:
+                file.write(output)
+        except OSError as error:
+            raise Undecided(
+                f"What comes of it could not be told to the workflow ({error.strerror}: "
+                f"{run.output}, from GITHUB_OUTPUT), so the next job would do nothing. Mend that, "
+                "and run it again."
+            ) from error
 
 
 def _smoke(arguments: Arguments) -> None:

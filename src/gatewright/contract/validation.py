@@ -1,18 +1,19 @@
 """Do labelled rows keep the contract?
 
-pandera finds what is wrong; each finding is told by a reason of our own, and its words are made
-from the reason in one place, `describe`.
+Types are judged as they are (types.py); pandera finds what is wrong with values. Each finding is
+told by a reason of our own, and its words are made from the reason in one place, `describe`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gatewright.contract.schema import Column, Contract
+from gatewright.contract.types import infinite, mistyped, told, wanted_types
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class Reason(StrEnum):
     REPEATED_COLUMN = "repeated_column"
     NOT_DROPPED = "not_dropped"
     WRONG_TYPE = "wrong_type"
+    INFINITE = "infinite"
     MISSING_VALUE = "missing_value"
     TOO_MANY_MISSING = "too_many_missing"
     BELOW_RANGE = "below_range"
@@ -55,6 +57,8 @@ def describe(reason: Reason, column: Column | None = None) -> str:
             return "to be dropped on arrival: bring the file in with `mlops ingest`"
         case Reason.WRONG_TYPE:
             return "not of the contract's type"
+        case Reason.INFINITE:
+            return "infinite, which no model can compute with"
         case Reason.MISSING_VALUE:
             return "missing where a value is needed"
         case Reason.TOO_MANY_MISSING:
@@ -73,11 +77,14 @@ def describe(reason: Reason, column: Column | None = None) -> str:
             return "could not be checked"
 
 
-def schema(contract: Contract, arriving: bool = False) -> pa.DataFrameSchema:
+def schema(
+    contract: Contract, arriving: bool = False, without: Collection[str] = ()
+) -> pa.DataFrameSchema:
     """The pandera schema of labelled rows, as kept in data/raw or as they arrive.
 
     Each check of a value is named after the reason that its failure is. What only a whole table
-    can break, its key and its shares of missing values, is not in it.
+    can break, its key and its shares of missing values, is not in it; nor are the columns
+    `without`. Values must be of the contract's types already.
     """
     import pandera.pandas as pa
 
@@ -90,17 +97,18 @@ def schema(contract: Contract, arriving: bool = False) -> pa.DataFrameSchema:
         columns[name].required = False  # whoever sends the data may have left it out
     classes = pa.Check.isin(contract.target.classes, name=Reason.UNKNOWN_VALUE)
     columns[contract.target.name] = {
-        "binary": pa.Column("bool", coerce=False),
+        "binary": pa.Column("boolean", coerce=True),
         "multiclass": pa.Column("str", classes, coerce=True),
         "regression": pa.Column(float, coerce=True),
     }[contract.target.type]
-    return pa.DataFrameSchema(columns, strict=True, unique_column_names=True)
+    kept = {name: column for name, column in columns.items() if name not in without}
+    return pa.DataFrameSchema(kept, strict=True, unique_column_names=True)
 
 
 def _column(column: Column) -> pa.Column:
     import pandera.pandas as pa
 
-    kinds = {"string": "str", "boolean": "bool", "number": float, "integer": int}
+    kinds = {"string": "str", "boolean": "boolean", "number": float, "integer": "Int64"}
     checks = []
     if column.min > -inf:
         checks.append(pa.Check.ge(column.min, name=Reason.BELOW_RANGE))
@@ -109,8 +117,6 @@ def _column(column: Column) -> pa.Column:
     if column.values is not None:
         checks.append(pa.Check.isin(column.values, name=Reason.UNKNOWN_VALUE))
     kind = "datetime64[ms]" if column.type == "datetime" else kinds[column.type]
-    if column.type == "integer" and column.nullable:
-        kind = "Int64"
     return pa.Column(kind, checks, nullable=column.nullable, coerce=True)
 
 
@@ -122,6 +128,8 @@ class _Case:
     reason: Reason
     row: int | None
     value: Any
+    more: str = ""  # words that say it more exactly
+    rows: int = 1  # of which `row` is the first
 
 
 def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -> pd.DataFrame:
@@ -132,29 +140,49 @@ def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -
     """
     import pandas as pd
 
-    cases = [*_in_blocks(contract, rows, arriving), *_in_all(contract, rows)]
-    # A check of a range stumbles over text; that the text is there is a fault of its own.
-    mistyped = {case.column for case in cases if case.reason is Reason.WRONG_TYPE}
+    of_type = list(_by_type(contract, rows, arriving))
+    wrong = {case.column for case in of_type}  # nothing else is asked of such a column
+    in_blocks = _in_blocks(contract, rows, arriving, wrong)
     grouped: dict[tuple[str, Reason], list[_Case]] = {}
-    for case in cases:
-        if case.reason is not Reason.NOT_CHECKED or case.column not in mistyped:
-            grouped.setdefault((case.column, case.reason), []).append(case)
+    for case in (*of_type, *in_blocks, *_in_all(contract, rows, wrong)):
+        grouped.setdefault((case.column, case.reason), []).append(case)
     found = []
     for (name, reason), of in grouped.items():
         about = contract.columns.get(name)
         places = {case.row for case in of if case.row is not None}
         example = "(personal)" if about and about.personal else str(of[0].value)
         first = min(places, default=None)
-        words = describe(reason, about)
-        found.append((name, reason, words, max(len(places), 1), first, example))
+        words = ": ".join(filter(None, (describe(reason, about), of[0].more)))
+        found.append((name, reason, words, max(len(places), of[0].rows), first, example))
     return pd.DataFrame(found, columns=TABLE)
 
 
-def _in_blocks(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterator[_Case]:
-    """What a row breaks, or a column by its name or type."""
+def _by_type(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterator[_Case]:
+    """The columns with values that are not of the contract's type, or without end."""
+    import numpy as np
+
+    once = rows.columns[~rows.columns.duplicated(keep=False)]  # else that is told
+    for name, kind in wanted_types(contract).items():
+        if name not in once or (not arriving and name in contract.dropped):
+            continue
+        values = rows[name]
+        wrong = np.flatnonzero(mistyped(values, kind))
+        reason, more = Reason.WRONG_TYPE, told(values, wrong[0], kind) if len(wrong) else ""
+        if not len(wrong):
+            reason, wrong = Reason.INFINITE, np.flatnonzero(infinite(values))
+        if len(wrong):
+            row = int(wrong[0])
+            yield _Case(name, reason, row, values.iloc[row], more, len(wrong))
+
+
+def _in_blocks(
+    contract: Contract, rows: pd.DataFrame, arriving: bool, without: Collection[str]
+) -> Iterator[_Case]:
+    """What a row breaks, or a column by its name; nothing of the columns `without`."""
     import pandera.pandas as pa
 
-    wanted = schema(contract, arriving)
+    wanted = schema(contract, arriving, without)
+    rows = rows.drop(columns=list(without))
     for at in range(0, len(rows), BLOCK) or [0]:
         try:
             wanted.validate(rows[at : at + BLOCK].reset_index(drop=True), lazy=True)
@@ -163,14 +191,14 @@ def _in_blocks(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterat
                 yield case if case.row is None else replace(case, row=at + case.row)
 
 
-def _in_all(contract: Contract, rows: pd.DataFrame) -> Iterator[_Case]:
+def _in_all(contract: Contract, rows: pd.DataFrame, without: Collection[str]) -> Iterator[_Case]:
     """What only the table as a whole breaks."""
     if not rows.columns.is_unique:
         return  # that is told, and nobody knows which column is meant
     for name, column in contract.columns.items():
         if name in rows and float(rows[name].isna().mean()) > column.max_missing:
             yield _Case(name, Reason.TOO_MANY_MISSING, None, "")
-    if set(contract.key) <= set(rows.columns):
+    if set(contract.key) <= set(rows.columns) - set(without):
         for row in _repeated(rows, list(contract.key)):
             example = rows[contract.key[0]].iloc[row]
             yield _Case(", ".join(contract.key), Reason.REPEATED_KEY, int(row), example)

@@ -47,8 +47,18 @@ class Answers:
 
 
 def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
-    """Labelled rows with at least the contract's features and target."""
-    return labelled(read_parquet(path), contract, str(path))
+    """Labelled rows with at least the contract's features and target.
+
+    Raises Refused for rows with a column that the contract calls personal: it ends at data/raw.
+    """
+    rows = read_parquet(path)
+    if personal := [n for n, column in contract.columns.items() if column.personal and n in rows]:
+        raise Refused(
+            f"{path} has the columns {', '.join(personal)}, which contract.yaml calls personal: "
+            "nothing that is stored with a version may hold them. Drop them where the stage that "
+            "writes the file reads data/raw, and run `uv run mlops run`."
+        )
+    return labelled(rows, contract, str(path))
 
 
 def labelled(rows: pd.DataFrame, contract: Contract, name: str) -> pd.DataFrame:

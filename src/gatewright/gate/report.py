@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ def write(verdict: Verdict, folder: Path) -> None:
     write_whole(folder / "gate.json", to_json(verdict))
     write_whole(folder / "gate.md", to_markdown(verdict))
     if summary := current().summary:
-        with open(summary, "a", encoding="utf-8") as file:
-            file.write(to_markdown(verdict))
+        try:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(to_markdown(verdict))
+        except OSError as error:  # the verdict stands, and is shown in the log
+            words = f"The summary of this job could not be written ({error.strerror}: {summary})."
+            print(words, file=sys.stderr)
 
 
 def to_json(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gatewright.adapters.files import write_whole
+from gatewright.adapters.files import refuse_special, write_whole
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, read_contract
 from gatewright.contract.validation import Reason, describe, violations
@@ -21,6 +21,7 @@ REPORT = "reports/data.json"
 def check(root: Path) -> None:
     """Refuse raw data that breaks the contract, with a table; else write reports/data.json."""
     contract = read_contract(root)
+    refuse_special(root / RAW)
     tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
     if not tables:
         raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from gatewright.adapters.files import write_whole
+from gatewright.adapters.files import refuse_special, write_whole
 from gatewright.adapters.git import Git
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, read_contract
@@ -30,6 +30,7 @@ def ingest(root: Path, files: Iterable[Path]) -> str:
     with git.alone():
         if not (root / RAW).is_dir():
             raise Refused(f"{RAW} is not here. Run `uv run mlops setup` to get it, then again.")
+        refuse_special(root / RAW)
         targets = _targets(root, files)
         if contract.dropped:
             _refuse_kept_sources(git, root, targets.values())

@@ -10,6 +10,7 @@ two pushes win, so there is no lock and no server.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ REFS = "refs/mlops"
 TIP = f"{REFS}/{REMOTE}/{BRANCH}"
 TAGS = f"{REFS}/{REMOTE}/tags/v"
 SEEN = f"{REFS}/seen"
+_RECORD = re.compile(r"^record [0-9a-f]{64}$", re.MULTILINE)
 REFSPECS = (
     f"+refs/heads/{BRANCH}*:{TIP}*",
     f"+refs/tags/v*:refs/mlops/{REMOTE}/tags/v*",
@@ -56,6 +58,7 @@ class Registry:
         self.git = Git(root)
         self.tip: str | None = None
         self.files: dict[str, list[Event]] = {}
+        self.foreign_tags: frozenset[str] = frozenset()  # numbers of tags that no command made
         self._texts: dict[str, str | None] = {"": None}  # by Git's name of the content
         self._records: dict[tuple[str, str | None], Record] = {}  # by path and content
         self._tags: dict[str, str] = {}  # Git's name of each version's annotated tag
@@ -81,16 +84,25 @@ class Registry:
             for ref, (name, kind) in refs.items()
             if ref.startswith(TAGS) and VERSION.fullmatch(ref.removeprefix(TAGS))
         }
-        if unknown := sorted(tags.keys() - set(self.versions)):
+        unknown = tags.keys() - set(self.versions)
+        if gone := sorted(self._made_here({version: tags[version] for version in unknown})):
             raise Refused(
-                f"The tag v{unknown[0]} says that {unknown[0]} was registered, and the registry "
+                f"The tag v{gone[0]} says that {gone[0]} was registered, and the registry "
                 "does not know it: the branch registry was rewritten. Restore it from a clone "
                 f"that has `{SEEN}`."
             )
+        self.foreign_tags = frozenset(unknown)
         self._tags = {version: name for version, (name, kind) in tags.items() if kind == "tag"}
         if tip and tip != seen:
             self.git("update-ref", SEEN, tip)
         return self
+
+    def _made_here(self, tags: dict[str, tuple[str, str]]) -> set[str]:
+        """Which tags a command made: annotated, they name a record by its digest."""
+        named = {version: name for version, (name, kind) in tags.items() if kind == "tag"}
+        texts = self.git.blobs(list(named.values())) if named else []
+        pairs = zip(named, texts, strict=True)
+        return {version for version, text in pairs if text and _RECORD.search(text)}
 
     def _refs(self) -> dict[str, tuple[str, str]]:
         """By reference what it points to, as Git names it, and of which type that is."""
@@ -144,8 +156,8 @@ class Registry:
 
     @property
     def used(self) -> frozenset[str]:
-        """All version numbers that were ever written, whether they hold or not."""
-        return frozenset(self._numbers(bool))
+        """All version numbers that were ever written, or that a tag of somebody else has taken."""
+        return frozenset(self._numbers(bool)) | self.foreign_tags
 
     def _numbers(self, chosen: Callable[[list[Event]], bool]) -> list[str]:
         paths = [Path(path) for path, events in self.files.items() if chosen(events)]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal
+from datetime import datetime
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gatewright.adapters.dvc import StoredFile
 from gatewright.adapters.strict_yaml import parse_yaml, to_yaml
@@ -138,10 +140,51 @@ def parse_record(path: str, text: str | None) -> Record:
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(value) <= known:
         raise Refused(f"registry:{path} does not hold the fields of a record; it was edited.")
+    hints = get_type_hints(kind)
+    if wrong := [name for name in value if not _is_of(value[name], hints[name])]:
+        names = ", ".join(wrong)
+        raise Refused(f"registry:{path} says of {names} what no command writes; it was edited.")
     record = kind(**value)
+    if not _can_be_followed(record):
+        raise Refused(f"registry:{path} names no time, or no files of a version; it was edited.")
     if path_of(record) != path:
         raise Refused(f"registry:{path} is the record of something else; it was edited.")
     return record
+
+
+def _can_be_followed(record: Record) -> bool:
+    """Whether its time is one, and the files of a version can be fetched."""
+    try:
+        if isinstance(record, VersionRecord):
+            datetime.fromisoformat(record.created)
+            return bool(record.model) and all(_is_file(file) for file in record.stored)
+        datetime.fromisoformat(record.since)
+    except (ValueError, TypeError, StopIteration):
+        return False
+    return True
+
+
+def _is_file(file: StoredFile) -> bool:
+    texts = (file.path, file.md5, file.sha256)
+    return all(isinstance(text, str) for text in texts) and isinstance(file.size, int)
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value read from YAML is of the type of a field, its items too."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_is_of(value, each) for each in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is list:
+        return isinstance(value, list) and all(_is_of(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _is_of(key, inner[0]) and _is_of(item, inner[1]) for key, item in value.items()
+        )
+    return type(value) is hint
 
 
 def _refuse_other_formats(number: Any, path: str) -> None:

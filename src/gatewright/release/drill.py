@@ -66,7 +66,10 @@ def drill(root: Path, environment: str) -> Drill:
         live = workspace.registry().live(environment)
         if live is None:
             raise Refused(f"Nothing is live in {environment}, so there is nothing to rehearse.")
-        back = timed("roll back", lambda: roll_back(workspace, environment, None, "a drill"))
+        back = timed(
+            "roll back",
+            lambda: roll_back(workspace, environment, None, "a drill", leave=live.version),
+        )
         timed("smoke check", lambda: smoke(workspace, environment, False))
     return Drill(environment, live.version, back.version, seconds)
 

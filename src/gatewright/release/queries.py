@@ -10,7 +10,7 @@ from typing import Any
 from gatewright.adapters.console import print_table
 from gatewright.adapters.files import read_text
 from gatewright.adapters.strict_yaml import parse_yaml
-from gatewright.errors import Misuse
+from gatewright.errors import Misuse, Refused
 from gatewright.registry.event_log import JudgedEvent
 from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import EnvironmentRecord, Record, RetirementRecord, VersionRecord
@@ -60,7 +60,7 @@ def live_at(events: Iterable[Record | None], moment: datetime) -> dict[str, Envi
     """The record that was in force in each environment at a moment."""
     live = {}
     for event in events:
-        if isinstance(event, EnvironmentRecord) and datetime.fromisoformat(event.since) <= moment:
+        if isinstance(event, EnvironmentRecord) and _moment(event.since) <= moment:
             live[event.environment] = event
     return live
 
@@ -76,7 +76,10 @@ def _moment(text: str) -> datetime:
 
 def _environments(root: Path) -> list[str]:
     # Not by the policy's own reader: that imports all that the gate needs, for half a second.
-    return list(parse_yaml(read_text(root / "gates.yaml"), "gates.yaml").get("environments", {}))
+    names = parse_yaml(read_text(root / "gates.yaml"), "gates.yaml").get("environments")
+    if not isinstance(names, dict) or not names:
+        raise Refused("gates.yaml names no environments. Correct it, and run again.")
+    return [str(name) for name in names]
 
 
 def _values(judged: JudgedEvent) -> dict[str, Any]:

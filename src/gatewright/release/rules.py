@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from gatewright.errors import Refused
 from gatewright.registry.event_log import live_versions
-from gatewright.registry.records import Record, order
+from gatewright.registry.records import EnvironmentRecord, Record, order
 
 BY_PULL_REQUEST = "pull request"  # as the approver of a promotion that a merge lets in
 ADVICE = "`uv run mlops doctor` says what protects this repository."
@@ -73,6 +73,21 @@ class Promote:
 @dataclass(frozen=True)
 class RollBack:
     """The environment goes back to `version`."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class BackAlready:
+    """The last event was a rollback from `left`; `further` is the next version back, if any."""
+
+    left: str | None
+    further: str | None
+
+
+@dataclass(frozen=True)
+class DoneBefore:
+    """This run of a workflow rolled back to `version` in an earlier attempt."""
 
     version: str
 
@@ -282,10 +297,14 @@ def rollback(
     history: Sequence[Record],
     to: str | None,
     retired: Collection[str] = (),
-) -> RollBack | LiveAlready | No:
+    leave: str | None = None,
+    run: str | None = None,
+) -> RollBack | LiveAlready | BackAlready | DoneBefore | No:
     """Where an environment goes back to: `to`, or the last version before that is not retired.
 
-    `history` are the events of the environment that hold, oldest first.
+    `history` are the events of the environment that hold, oldest first. A rollback that is run
+    again goes no further back, unless it says where `to`, or which version must be left: `leave`.
+    One that is tried again by the same `run` does not undo what was promoted since.
     """
     if live is None:
         message = f"Nothing is live in {environment}, so there is nothing to roll back."
@@ -300,6 +319,15 @@ def rollback(
             f"forward, `mlops promote {to} --to {environment}`.",
         )
     usable = [to] if to else [version for version in earlier if version not in retired]
+    backs = [e for e in history if isinstance(e, EnvironmentRecord) and e.action == "roll back"]
+    further = next(iter(usable), None)
+    if leave is not None:
+        if leave != live:
+            return BackAlready(leave, further)
+    elif run and (same := [event for event in backs if event.run == run]):
+        return DoneBefore(same[-1].version)
+    elif to is None and backs and backs[-1] is history[-1]:
+        return BackAlready(backs[-1].previous, further)
     if not usable:
         message = f"No earlier version was live in {environment}; there is no way back."
         return No(Reason.NO_WAY_BACK, message)

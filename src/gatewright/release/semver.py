@@ -17,7 +17,7 @@ def next_version(
 
     Major when a consumer would break, minor when code, parameters or the environment changed,
     patch when only data did. A number that is `used`, if only by a record that somebody slipped in
-    and another removed, is passed by.
+    and another removed, or by a tag that somebody set, is passed by.
     """
     number, why = _next(newest, old, new)
     while ".".join(map(str, number)) in used:

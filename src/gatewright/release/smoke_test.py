@@ -44,7 +44,8 @@ def smoke(workspace: Workspace, environment: str, roll_back_if_not: bool) -> str
     if not roll_back_if_not:
         raise Refused(f"{failed} Go back with `mlops rollback {environment}`.")
     try:
-        back = roll_back(workspace, environment, None, f"smoke check: {why}"[:300])
+        reason = f"smoke check: {why}"[:300]
+        back = roll_back(workspace, environment, None, reason, leave=live.version)
     except Refused as no_way:
         raise Refused(f"{failed} AND THE ROLLBACK FAILED: {no_way}") from None
     raise Refused(f"{failed} Rolled back: {back.message}")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 
 RAW = Path("data/raw")
@@ -13,6 +14,15 @@ def read_yaml(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
         content: dict[str, Any] = yaml.safe_load(file)
     return content
+
+
+def read_params(section: str, keys: set[str]) -> dict[str, Any]:
+    """A section of params.yaml with exactly these keys; anything else ends in a sentence."""
+    found: Any = read_yaml("params.yaml")
+    settings = found.get(section) if isinstance(found, dict) else None
+    if not isinstance(settings, dict) or set(settings) != keys:
+        raise SystemExit(f"params.yaml: `{section}` must hold {', '.join(sorted(keys))}, no more.")
+    return settings
 
 
 def visible_columns(contract: dict[str, Any]) -> list[str]:
@@ -34,5 +44,7 @@ def read_raw(folder: Path, contract: dict[str, Any]) -> pd.DataFrame:
     """All raw rows, ordered by key, so that the order of the files does not matter."""
     columns = visible_columns(contract)
     files = sorted(folder.glob("*.parquet"))
-    rows = pd.concat([pd.read_parquet(path, columns=columns) for path in files])
+    # Not by what pandas noted of types of its own: `mlops check` judged what is in the file.
+    tables = [pq.read_table(path, columns=columns) for path in files]
+    rows = pd.concat([table.to_pandas(ignore_metadata=True) for table in tables])
     return rows.sort_values(contract["key"], ignore_index=True)

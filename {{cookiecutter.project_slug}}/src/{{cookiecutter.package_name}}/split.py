@@ -10,9 +10,36 @@ from typing import Any
 
 import pandas as pd
 
-from .load import RAW, read_raw, read_yaml
+from .load import RAW, read_params, read_raw, read_yaml
 
 FOLDER = Path("data/split")
+
+
+def read_settings() -> dict[str, Any]:
+    """`split` of params.yaml, if it says what can be done; else the stage ends in a sentence."""
+    settings = read_params("split", {"holdout", "share"})
+    windows, share = settings["holdout"], settings["share"]
+    if type(share) not in (int, float) or not 0 < share < 1:
+        raise SystemExit("params.yaml: `split.share` must be a number between 0 and 1.")
+    if not isinstance(windows, list) or not all(map(is_window, windows)):
+        raise SystemExit(
+            "params.yaml: `split.holdout` must be a list of windows like "
+            '{from: "2013-07-01", until: "2013-09-01"}, with `from` before `until`.'
+        )
+    return settings
+
+
+def is_window(window: Any) -> bool:
+    """Whether it has two times without a zone, written as text, one before the other."""
+    if not isinstance(window, dict) or set(window) != {"from", "until"}:
+        return False
+    if not all(isinstance(text, str) for text in window.values()):
+        return False
+    try:
+        start, end = pd.Timestamp(window["from"]), pd.Timestamp(window["until"])
+    except ValueError:
+        return False
+    return bool(start.tz is None and end.tz is None and start < end)
 
 
 def is_holdout(rows: pd.DataFrame, contract: dict[str, Any], settings: dict[str, Any]) -> pd.Series:
@@ -41,7 +68,7 @@ def by_key(keys: pd.DataFrame, share: float) -> pd.Series:
 def main() -> None:
     contract = read_yaml("contract.yaml")
     rows = read_raw(RAW, contract)
-    held_out = is_holdout(rows, contract, read_yaml("params.yaml")["split"])
+    held_out = is_holdout(rows, contract, read_settings())
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", rows[~held_out]), ("test", rows[held_out])):
         if part.empty:

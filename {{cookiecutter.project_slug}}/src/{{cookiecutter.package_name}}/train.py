@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from .baseline import build_baseline
 from .features import for_forest, for_linear, for_trees
-from .load import model_columns, read_yaml
+from .load import model_columns, read_params, read_yaml
 from .split import FOLDER
 
 MODEL, BASELINE = Path("model/model.skops"), Path("model/baseline.skops")
@@ -28,18 +28,37 @@ MODELS: dict[str, tuple[Features, type[Any]]] = {
     "random_forest": (for_forest, RandomForestClassifier),
     "logistic_regression": (for_linear, LogisticRegression),
 }
+SETTINGS = {"model", "seed", *MODELS}
+
+
+def checked(name: str, estimator: Any, values: Any) -> dict[str, Any]:
+    """The values of `train.<name>`, if the estimator has such settings and takes them."""
+    known = estimator.get_params()
+    if not isinstance(values, dict) or not set(values) <= set(known) - {"random_state"}:
+        raise SystemExit(f"params.yaml: `train.{name}` must hold settings of {estimator}.")
+    for key, value in values.items():  # scikit-learn takes true for 1
+        if isinstance(value, bool) and type(known[key]) in (int, float):
+            raise SystemExit(f"params.yaml: `train.{name}.{key}` must be a number.")
+    try:
+        estimator.set_params(**values)._validate_params()
+    except ValueError as error:
+        raise SystemExit(f"params.yaml: `train.{name}`: {error}") from None
+    return values
 
 
 def build_model(settings: dict[str, Any], contract: dict[str, Any]) -> Pipeline:
     """The unfitted pipeline for `train` of params.yaml: features, then the chosen estimator."""
     name = settings["model"]
-    if name not in MODELS:
+    if type(settings["seed"]) is not int or not 0 <= settings["seed"] < 2**32:
+        raise SystemExit("params.yaml: `train.seed` must be a whole number from 0 to 2^32 - 1.")
+    if not isinstance(name, str) or name not in MODELS:
         raise SystemExit(f"params.yaml: no model '{name}'. There are: {', '.join(MODELS)}.")
     features, estimator = MODELS[name]
     columns = model_columns(contract)
     text = [c for c in columns if contract["columns"][c]["type"] == "string"]
     numbers = [c for c in columns if c not in text]
-    chosen = estimator(random_state=settings["seed"], **settings[name])
+    values = checked(name, estimator(), settings[name])
+    chosen = estimator(random_state=settings["seed"], **values)
     return Pipeline([("features", features(text, numbers)), ("model", chosen)])
 
 
@@ -71,7 +90,7 @@ def with_threshold(
 
 
 def main() -> None:
-    contract, settings = read_yaml("contract.yaml"), read_yaml("params.yaml")["train"]
+    contract, settings = read_yaml("contract.yaml"), read_params("train", SETTINGS)
     rows = pd.read_parquet(FOLDER / "train.parquet")
     inputs, target = rows[model_columns(contract)], rows[contract["target"]["name"]]
     MODEL.parent.mkdir(parents=True, exist_ok=True)

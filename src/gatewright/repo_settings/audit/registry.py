@@ -17,6 +17,10 @@ def records(workspace: Workspace) -> Iterator[Row]:
     with workspace.git.alone():
         registry = workspace.registry()
         broken = yield from _events(registry)
+        for number in sorted(registry.foreign_tags):
+            remove = f"`git push origin :refs/tags/v{number}` removes it"
+            words = f"is no version's, and the number {number} is passed by; {remove}"
+            yield Row("note", f"tag v{number}", words)
         whole = 0
         for version in registry.versions:
             if f"versions/{version}.yaml" in broken:
