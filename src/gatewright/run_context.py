@@ -34,6 +34,7 @@ class RunContext:
     registry_key: str | None = field(default=None, repr=False)
     signing_key: str | None = field(default=None, repr=False)
     training_key: str | None = field(default=None, repr=False)
+    debug: bool = False  # show the traceback of an error that nobody foresaw
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> RunContext:
@@ -62,6 +63,7 @@ class RunContext:
             registry_key=text("REGISTRY_KEY"),
             signing_key=text("SIGNING_KEY"),
             training_key=text("TRAINING_KEY"),
+            debug=bool(text("MLOPS_DEBUG")),
         )
 
     @property

@@ -78,18 +78,20 @@ def test_an_error_that_nobody_foresaw_is_a_sentence(
 
 
 def test_ctrl_c_is_status_2_in_a_sentence(trained: Project) -> None:
-    """A real signal, to a command that waits for another one."""
-    from gatewright.adapters.git import Git
-
-    with Git(trained.root).alone():
-        words = [*MLOPS, "gate"]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        waiting = subprocess.Popen(words, cwd=trained.root, text=True, **pipes)
-        time.sleep(3)
-        waiting.send_signal(signal.SIGINT)
-        out, err = waiting.communicate(timeout=60)
+    """A real signal, to a command that waits for an origin which does not answer."""
+    started = trained.root.parent / "started"
+    trained.git("config", "protocol.ext.allow", "always")
+    silent = f"ext::sh -c touch% {started};% exec% sleep% 60"
+    trained.git("remote", "set-url", "origin", silent)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    waiting = subprocess.Popen([*MLOPS, "status"], cwd=trained.root, text=True, **pipes)
+    while not started.exists():
+        assert waiting.poll() is None, waiting.communicate()
+        time.sleep(0.01)
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate()
     assert waiting.returncode == 2, err
-    assert "mlops gate: interrupted before it had an answer" in err
+    assert "mlops status: interrupted before it had an answer" in err
     no_traceback(out, err)
 
 

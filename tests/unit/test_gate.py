@@ -420,7 +420,7 @@ HOLDOUT: dict[str, tuple[Callable[[Project], None], str]] = {
     "a label is another": (change_a_label, "1 known test rows have other values"),
     "test rows were trained on": (train_on_a_test_row, "3 test rows were trained on"),
     "a row counts twice": (the_same_row_twice, "stands more than once"),
-    "no training rows": (remove(TRAIN), "no readable Parquet"),
+    "no training rows": (remove(TRAIN), "train.parquet is missing"),
 }
 
 

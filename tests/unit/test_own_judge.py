@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parcels import CONTRACT, GATES, TRAIN, Project, make_model, make_project, red
+from parcels import ANOTHER, CONTRACT, GATES, TRAIN, Project, make_project, red
 from test_review import Review
 
 from gatewright.contract.compatibility import judging, told, unveiled
 from gatewright.contract.schema import Contract, parse_contract
-from gatewright.paths import BASELINE
+from gatewright.paths import BASELINE, MODEL
 from gatewright.registry.champion import best_before
 from gatewright.registry.records import VersionRecord
 
@@ -148,16 +148,22 @@ def test_the_best_is_found_by_the_gains_that_led_to_it() -> None:
 ASK_MORE = "baseline:\n    metrics: {roc_auc: 0.02", "baseline:\n    metrics: {roc_auc: 0.1"
 
 
-def swap(review: Review, weak: Any) -> None:
-    """The candidate is little better than the rule of the base branch, and brings `weak`."""
+def make(review: Review, weight: float, height: float, path: str = MODEL, bias: float = 0) -> None:
+    """The candidate's code gives a model of these coefficients."""
+    script = review.candidate.root / "src/parcels.py"
+    another = ANOTHER.format(weight=weight, height=height).replace(MODEL, path)
+    script.write_text(script.read_text() + another.replace("[:] = 0", f"[:] = {bias}"))
+
+
+def swap(review: Review, weight: float, height: float) -> None:
+    """The candidate is little better than the rule of the base branch, and brings another."""
+    make(review, 1.6, 0.0)
+    make(review, weight, height, BASELINE)
     review.run()
-    review.candidate.put_model(make_model(1.6, 0.0))
-    review.candidate.put_model(weak, BASELINE)
-    review.candidate.dvc("commit", "--force", "train")
 
 
 def test_a_weakened_baseline_makes_no_model_better(review: Review) -> None:
-    swap(review, make_model(-1.0, -1.0))
+    swap(review, -1.0, -1.0)
     review.base.edit(
         "gates.yaml",
         "baseline:\n    metrics: {roc_auc: 0.02",
@@ -171,7 +177,7 @@ def test_a_weakened_baseline_makes_no_model_better(review: Review) -> None:
 
 
 def test_a_better_baseline_is_the_one_to_beat(review: Review) -> None:
-    swap(review, make_model(1.6, 1.2))
+    swap(review, 1.6, 1.2)
     finding = findings(judged(review), "baseline")["roc_auc"]
     assert finding["status"] == "refuse"
     assert "live version's" not in finding["message"]
@@ -191,11 +197,8 @@ def test_slices_that_the_contract_forgets_are_judged_all_the_same(review: Review
 
 def test_costs_that_the_candidate_divides_are_the_live_ones(review: Review) -> None:
     review.candidate.edit("contract.yaml", COSTS, CHEAPER)
+    make(review, 1.6, 0.6, bias=-2)
     review.run()
-    model = make_model(1.6, 0.6)
-    model[-1].intercept_[:] = -2
-    review.candidate.put_model(model)
-    review.candidate.dvc("commit", "--force", "train")
     verdict = judged(review)
     finding = findings(verdict, "champion")["expected_cost"]
     assert (finding["status"], finding["message"][:16]) == ("refuse", "worse than 1.1.0")

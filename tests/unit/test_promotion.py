@@ -572,7 +572,7 @@ def test_a_fresh_clone_sees_by_the_tags_that_a_version_is_gone(second: Project) 
 
 
 EDITS: dict[str, tuple[str, str, str, str]] = {
-    "a figure": ("versions/1.1.0.yaml", "created:", "created: '' #", "there is another record"),
+    "a figure": ("versions/1.1.0.yaml", "because:\n- ", "because:\n- x", "there is another record"),
     "a field": ("versions/1.1.0.yaml", "by: Tester", "", "does not hold the fields"),
     "a number": ("versions/1.1.0.yaml", "version: 1.1.0", "version: 1.0.0", "of something else"),
     "a key twice": ("versions/1.1.0.yaml", "by:", "by: x\nby:", "is given twice"),

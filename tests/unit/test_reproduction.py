@@ -74,7 +74,11 @@ def forge(project: Project) -> None:
 
 def lenient(project: Project) -> None:
     """No check but the lock could tell: nothing is too good."""
-    project.edit("gates.yaml", "too_good: {roc_auc: 0.99}", "too_good: {}")
+    project.edit(
+        "gates.yaml",
+        "too_good: {roc_auc: 0.99}",
+        "too_good: {}, max_error_cut: 1, max_unexplained: 1",
+    )
     project.commit("Nothing is too good")
     project.git("push", "--quiet")
 

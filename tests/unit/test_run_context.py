@@ -22,6 +22,7 @@ ON_GITHUB = {
 FOR_PROCESSES = {
     "run_context.py",
     "adapters/git.py",
+    "adapters/commands.py",
     "adapters/deploy_key.py",
     "adapters/dvc.py",
     "security/scanners.py",

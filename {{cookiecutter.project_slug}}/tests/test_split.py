@@ -101,7 +101,7 @@ def test_settings_that_cannot_be_followed_end_in_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    with pytest.raises(SystemExit, match="params.yaml: `split"):
+    with pytest.raises(SystemExit, match=r"params\.yaml: `split"):
         split.read_settings()
     Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS}))
     assert split.read_settings() == WINDOWS

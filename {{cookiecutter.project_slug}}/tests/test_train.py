@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[str, Any]] = {
 def test_settings_that_cannot_be_followed_end_in_a_sentence(
     key: str, value: Any, params: dict[str, Any], contract: dict[str, Any]
 ) -> None:
-    with pytest.raises(SystemExit, match="params.yaml: "):
+    with pytest.raises(SystemExit, match=r"params\.yaml: "):
         train.build_model(settings(params, "gradient_boosting") | {key: value}, contract)
 
 

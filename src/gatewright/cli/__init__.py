@@ -17,6 +17,7 @@ from gatewright.adapters.git import leave_hook
 from gatewright.cli import failures, judging, pipeline, registry, releases, repository
 from gatewright.cli.parser import Arguments, Parser
 from gatewright.errors import Misuse
+from gatewright.run_context import current
 
 SOURCE = "src"  # the team's code, which is not installed
 GROUPS = (pipeline, judging, releases, registry, repository)
@@ -70,7 +71,7 @@ def _run(arguments: Arguments) -> int:
         if isinstance(error, SystemExit) and arguments.command == "stage":
             raise
         words, status = failures.answer(error)
-        if os.environ.get(failures.VERBOSE):
+        if current().debug:
             import traceback
 
             traceback.print_exc()

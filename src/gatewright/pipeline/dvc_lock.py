@@ -97,9 +97,9 @@ def _stage(name: object, stage: object) -> LockedStage:
 
 
 def _cmd(name: object, stage: object) -> str | list[str]:
-    found = stage.get("cmd") if isinstance(stage, dict) else None
+    found = stage.get("cmd", []) if isinstance(stage, dict) else None
     commands = found if isinstance(found, list) else [found]
-    if not commands or not all(isinstance(command, str) for command in commands):
+    if not all(isinstance(command, str) for command in commands):
         raise _wrong(name, "cmd")
     return found  # type: ignore[return-value]
 

@@ -4,6 +4,7 @@ The words that no machine knows, what the model is for and what it must not be u
 from docs/model-card-words.md, which the team writes.
 """
 
+import io
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -136,7 +137,9 @@ def _plots(predictions: pd.DataFrame, contract: Contract, folder: Path) -> None:
             DRAWN[name](axes, *_answered(predictions, model, contract), model, colour)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        write_whole(folder / f"{name}.svg", drawn.getvalue())
 
 
 def _answered(predictions: pd.DataFrame, model: str, contract: Contract) -> tuple[Any, Floats]:

@@ -82,7 +82,7 @@ class WorkTree:
         full = self.root / path
         # A pipe or a device would never end.
         if not os.path.exists(full) or not stat.S_ISREG(full.stat().st_mode):
-            raise Refused(f"{path} is no file that can be read. Remove it.")
+            raise Refused(f"{path} is no file (a pipe, a device). Remove it, and run again.")
         return digest(full, "md5")
 
     def _files(self, path: str) -> Iterator[str]:
