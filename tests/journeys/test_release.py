@@ -77,7 +77,7 @@ def registry(project: Project) -> str:
     return project.git("ls-remote", "origin", "refs/heads/registry", "refs/tags/*")
 
 
-@every(5, killed=(1, 3, 5))
+@every(6, killed=(1, 3, 6))
 def test_register_killed_at_any_step_is_completed_by_running_it_again(
     stop: Stop, step: str, trained: Parcels
 ) -> None:

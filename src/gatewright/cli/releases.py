@@ -180,6 +180,6 @@ def _deliver(arguments: Arguments) -> None:
     from gatewright.release.trained_branch import deliver
 
     done = deliver(arguments.root)
-    _tell_workflow(current(), f"commit={done.commit}")
-    _tell_workflow(current(), f"attest={str(done.attest).lower()}")
+    told = f"commit={done.commit}\nattest={str(done.attest).lower()}\n"
+    _tell_workflow(current(), told)
     print(done.sentence)
