@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def test_ctrl_c_is_status_2_in_a_sentence(trained: Project) -> None:
     silent = f"ext::sh -c touch% {started};% exec% sleep% 60"
     trained.git("remote", "set-url", "origin", silent)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell starts what runs in the background deaf to it, and a child stays so.
+    pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     waiting = subprocess.Popen([*MLOPS, "status"], cwd=trained.root, text=True, **pipes)
     while not started.exists():
         assert waiting.poll() is None, waiting.communicate()

@@ -371,7 +371,7 @@ PLACES: dict[str, tuple[Callable[[Project], None], str]] = {
     ),
     "a broken link": (
         link("src/more", "nothing"),
-        "src/more is no file that can be read",
+        "src/more is no file",
     ),
     "a pipe": (lambda project: os.mkfifo(project.root / "src/pipe"), "src/pipe is no file"),
     "a .dvcignore below": (write("src/.dvcignore", "*.py"), "would keep DVC from seeing"),
