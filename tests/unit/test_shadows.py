@@ -37,7 +37,7 @@ version = 1
 [[package]]
 name = "late.night"
 version = "1.0"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://packages.example.com/simple" }
 [[package]]
 name = "shop"
 version = "0.1.0"
