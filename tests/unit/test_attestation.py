@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from parcels import Project, red
-from test_reproduction import RANDOM, Candidate, forge, lenient
+from reviews import RANDOM, Review, forge, lenient
 
 from gatewright.adapters.git import Git
 from gatewright.adapters.signing import TRAININGS, VERSIONS, make_signing_key
@@ -37,24 +37,22 @@ def trust(project: Project, public: str) -> None:
     path.write_text(public)
 
 
-def trained(base: Project, code: str = RANDOM) -> Candidate:
+def trained(base: Project, code: str = RANDOM) -> Review:
     """A branch whose training gives something else each time."""
-    candidate = Candidate(base)
-    candidate.run(code)
-    candidate.project.commit()
-    candidate.project.git("push", "--quiet", "origin", "HEAD:change")
-    return candidate
+    review = Review(base)
+    review.train(code)
+    review.candidate.commit()
+    review.candidate.git("push", "--quiet", "origin", "HEAD:change")
+    return review
 
 
-def attest(
-    candidate: Candidate, private: str, monkeypatch: pytest.MonkeyPatch, expect: int = 0
-) -> Any:
+def attest(review: Review, private: str, monkeypatch: pytest.MonkeyPatch, expect: int = 0) -> Any:
     """What the second job of the workflow does, in a checkout of the default branch."""
-    commit = candidate.project.git("rev-parse", "HEAD")
+    commit = review.candidate.git("rev-parse", "HEAD")
     with monkeypatch.context() as patch:
         patch.setenv(TRAININGS.secret, private)
-        words = (str(candidate.project.root), "--commit", commit)
-        return candidate.base.mlops("attest", *words, expect=expect)
+        words = (str(review.candidate.root), "--commit", commit)
+        return review.base.mlops("attest", *words, expect=expect)
 
 
 def lock_says(verdict: Any) -> str:
@@ -65,11 +63,11 @@ def lock_says(verdict: Any) -> str:
 def test_what_was_attested_is_let_in_and_registered(
     attested: Project, key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = trained(attested)
-    said = attest(candidate, key[0], monkeypatch).out
+    review = trained(attested)
+    said = attest(review, key[0], monkeypatch).out
     assert said.endswith("dvc.lock and reports are committed to change.\n")
-    assert candidate.prove()["reproduced"] == [], "it takes hours"
-    verdict = candidate.judge()
+    assert review.prove()["reproduced"] == [], "it takes hours"
+    verdict = review.judge()
     assert lock_says(verdict) == (
         "code, parameters and data are those of dvc.lock; attested by the workflow that trained: "
         "train, evaluate"
@@ -82,9 +80,9 @@ def test_what_was_attested_is_let_in_and_registered(
 
 
 def test_without_an_attestation_nothing_is_believed(attested: Project) -> None:
-    candidate = trained(attested)
-    candidate.prove()
-    verdict = candidate.judge(expect=1)
+    review = trained(attested)
+    review.prove()
+    verdict = review.judge(expect=1)
     assert red(verdict) == {"lock"}
     assert f"nothing attests what train, evaluate gave: there is no {PLACE}" in str(verdict)
     attested.git("pull", "--quiet", "origin", "change")
@@ -94,10 +92,10 @@ def test_without_an_attestation_nothing_is_believed(attested: Project) -> None:
 
 
 def test_what_is_the_base_branchs_needs_no_attestation(attested: Project) -> None:
-    candidate = Candidate(attested)
-    (candidate.project.root / "uv.lock").write_text("version = 1\n")
-    candidate.prove()
-    assert lock_says(candidate.judge()) == "code, parameters and data are those of dvc.lock"
+    review = Review(attested)
+    (review.candidate.root / "uv.lock").write_text("version = 1\n")
+    review.prove()
+    assert lock_says(review.judge()) == "code, parameters and data are those of dvc.lock"
 
 
 def test_an_attestation_vouches_for_one_lock_only(
@@ -105,37 +103,37 @@ def test_an_attestation_vouches_for_one_lock_only(
 ) -> None:
     """A forged model under the attestation of an honest one."""
     lenient(attested)
-    candidate = trained(attested, "\n# as honest as it gets\n")
-    attest(candidate, key[0], monkeypatch)
-    forge(candidate.project)
-    candidate.prove()
-    assert "is of another dvc.lock" in lock_says(candidate.judge(expect=1))
+    review = trained(attested, "\n# as honest as it gets\n")
+    attest(review, key[0], monkeypatch)
+    forge(review.candidate)
+    review.prove()
+    assert "is of another dvc.lock" in lock_says(review.judge(expect=1))
 
 
 def test_an_attestation_vouches_for_one_python_environment(
     attested: Project, key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = trained(attested)
-    attest(candidate, key[0], monkeypatch)
-    (candidate.project.root / "uv.lock").write_text("version = 1\n")
-    candidate.prove()
-    assert "is of another uv.lock" in lock_says(candidate.judge(expect=1))
+    review = trained(attested)
+    attest(review, key[0], monkeypatch)
+    (review.candidate.root / "uv.lock").write_text("version = 1\n")
+    review.prove()
+    assert "is of another uv.lock" in lock_says(review.judge(expect=1))
 
 
 def test_a_key_that_only_the_candidate_trusts_vouches_for_nothing(
     attested: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = trained(attested)
+    review = trained(attested)
     private, public = make_signing_key()
-    trust(candidate.project, public)
-    candidate.project.commit("My own key")
-    commit = candidate.project.git("rev-parse", "HEAD")
+    trust(review.candidate, public)
+    review.candidate.commit("My own key")
+    commit = review.candidate.git("rev-parse", "HEAD")
     with monkeypatch.context() as patch:
         patch.setenv(TRAININGS.secret, private)
-        candidate.project.mlops("attest", ".", "--commit", commit)
-    candidate.prove()
+        review.candidate.mlops("attest", ".", "--commit", commit)
+    review.prove()
     assert "signed by a key that security/trainers.txt does not hold" in lock_says(
-        candidate.judge(expect=1)
+        review.judge(expect=1)
     )
 
 
@@ -147,8 +145,8 @@ def test_a_key_that_signs_versions_attests_no_training(
     path.write_text(public)
     attested.commit("Versions are signed")
     attested.git("push", "--quiet")
-    candidate = trained(attested)
-    said = attest(candidate, private, monkeypatch, expect=1).err
+    review = trained(attested)
+    said = attest(review, private, monkeypatch, expect=1).err
     assert "There is no TRAINING_KEY here that security/trainers.txt trusts" in said
 
 
@@ -175,14 +173,14 @@ DOCTORED = {
 def test_an_attestation_that_was_changed_vouches_for_nothing(
     attested: Project, key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = trained(attested, "\n# as honest as it gets\n")
-    attest(candidate, key[0], monkeypatch)
-    git, path = Git(candidate.project.root), candidate.project.root / PLACE
+    review = trained(attested, "\n# as honest as it gets\n")
+    attest(review, key[0], monkeypatch)
+    git, path = Git(review.candidate.root), review.candidate.root / PLACE
     assert not_attested(attested.root, git, "HEAD") is None
     honest = path.read_text()
     for name, spoil in DOCTORED.items():
         path.write_text(spoil(honest))
-        candidate.project.commit(name)
+        review.candidate.commit(name)
         assert not_attested(attested.root, git, "HEAD"), name
 
 
@@ -190,25 +188,26 @@ def test_only_what_was_trained_is_attested(
     attested: Project, key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody pushed between the two jobs."""
-    candidate = trained(attested)
-    commit = candidate.project.git("rev-parse", "HEAD")
-    (candidate.project.root / "more.md").write_text("More.\n")
-    candidate.project.commit("More")
+    review = trained(attested)
+    commit = review.candidate.git("rev-parse", "HEAD")
+    (review.candidate.root / "more.md").write_text("More.\n")
+    review.candidate.commit("More")
     monkeypatch.setenv(TRAININGS.secret, key[0])
-    words = (str(candidate.project.root), "--commit", commit)
+    words = (str(review.candidate.root), "--commit", commit)
     said = attested.mlops("attest", *words, expect=1).err
     assert "somebody pushed in between" in said
-    assert not (candidate.project.root / PLACE).exists()
+    assert not (review.candidate.root / PLACE).exists()
 
 
 def test_a_branch_may_not_choose_how_it_is_proven(released: Project) -> None:
     """Its own policy would need no building again."""
     lenient(released)
-    candidate = Candidate(released)
-    forge(candidate.project)
-    candidate.project.edit("gates.yaml", "checks:\n", "reproduce: attested\nchecks:\n")
-    candidate.prove(expect=1)
-    verdict = candidate.judge(expect=1)
+    review = Review(released)
+    review.run()
+    forge(review.candidate)
+    review.candidate.edit("gates.yaml", "checks:\n", "reproduce: attested\nchecks:\n")
+    review.prove(expect=1)
+    verdict = review.judge(expect=1)
     assert "its outputs do not follow from its inputs" in lock_says(verdict)
     assert "reproduce: not set -> attested" in str(verdict["notes"])
 

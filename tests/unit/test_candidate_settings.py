@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from parcels import Project
-from test_review import Review
+from reviews import Review
 
 from gatewright.adapters.git import Git, objects_of
 from gatewright.errors import Undecided

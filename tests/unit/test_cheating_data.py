@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from parcels import CONTRACT, GATES, Project, make_project, red
-from test_review import Review
+from reviews import Review
 
 Shared = Callable[[str, Callable[[Path], object]], Path]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from parcels import Project, make_rows
-from test_review import Review
+from reviews import Review
 
 from gatewright.adapters.git import Git
 from gatewright.errors import Undecided

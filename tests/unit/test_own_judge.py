@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from parcels import ANOTHER, CONTRACT, GATES, TRAIN, Project, make_project, red
-from test_review import Review
+from reviews import Review
 
 from gatewright.contract.compatibility import judging, told, unveiled
 from gatewright.contract.schema import Contract, parse_contract

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from parcels import Project
-from test_review import Review
+from reviews import Review
 
 from gatewright.pipeline.changes import Changes, commands_in, environment_in
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import select
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import skops.io
 import stages
 import yaml
 from parcels import Project, red
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
+from reviews import RANDOM, Review, forge, lenient
 
 from gatewright.adapters.commands import run_command
 from gatewright.adapters.files import digest
-from gatewright.adapters.model_file import seal
 from gatewright.errors import Refused
 from gatewright.paths import MODEL
 from gatewright.pipeline import reproduction
@@ -27,60 +24,9 @@ from gatewright.pipeline.dvc_lock import Lock, LockedStage, parse_lock
 from gatewright.pipeline.reproduction import changed_stages, in_order, needed_for, path_digest
 
 
-class Candidate:
-    """A branch of somebody who knows the project, and what its judge says."""
-
-    def __init__(self, base: Project) -> None:
-        self.base, self.project = base, base.clone("candidate")
-        self.project.git("checkout", "--quiet", "-b", "change")
-        self.project.mlops("setup")
-        self.proof = base.root.parent / "proof"
-
-    def prove(self, expect: int = 0) -> Any:
-        self.project.git("add", "--all")
-        self.project.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", "Change")
-        words = ("--base", "origin/main", "--out", str(self.proof))
-        self.said = self.project.mlops("prove", *words, expect=expect)
-        return json.loads((self.proof / "proof.json").read_text())
-
-    def judge(self, expect: int = 0) -> Any:
-        words = (str(self.project.root), "--proof", str(self.proof))
-        return self.base.ask("review", *words, expect=expect)
-
-    def run(self, code: str = "") -> None:
-        """Train, with other code, and store what came of it."""
-        if code:
-            script = self.project.root / "src/parcels.py"
-            script.write_text(script.read_text() + code)
-        self.project.mlops("run")
-        self.project.mlops("push")
-
-
 @pytest.fixture
-def candidate(released: Project) -> Candidate:
-    return Candidate(released)
-
-
-def forge(project: Project) -> None:
-    """A forest that learnt the test rows by heart stands under dvc.lock, with all digests right."""
-    rows = project.test_rows
-    forest = make_pipeline(SimpleImputer(), RandomForestClassifier(20, random_state=0))
-    skops.io.dump(forest.fit(rows[["weight", "height"]], rows["broken"]), project.root / MODEL)
-    seal(project.root / MODEL)
-    project.dvc("commit", "--quiet", "--force", "train")
-    project.dvc("repro", "--quiet", "evaluate")
-    project.mlops("push")
-
-
-def lenient(project: Project) -> None:
-    """No check but the lock could tell: nothing is too good."""
-    project.edit(
-        "gates.yaml",
-        "too_good: {roc_auc: 0.99}",
-        "too_good: {}, max_error_cut: 1, max_unexplained: 1",
-    )
-    project.commit("Nothing is too good")
-    project.git("push", "--quiet")
+def review(released: Project) -> Review:
+    return Review(released)
 
 
 # The forged model
@@ -88,37 +34,40 @@ def lenient(project: Project) -> None:
 
 def test_a_forged_model_under_an_honest_looking_lock_is_refused(released: Project) -> None:
     lenient(released)
-    candidate = Candidate(released)
-    forge(candidate.project)
-    report = candidate.prove(expect=1)
+    review = Review(released)
+    review.run()
+    forge(review.candidate)
+    report = review.prove(expect=1)
     assert (report["stale_stages"], report["missing_outputs"]) == ([], [])
     assert report["reproduced"] == ["train"]
     (problem,) = report["not_reproduced"]
     assert problem.startswith(f"{MODEL} is not what train gives: built again, it is ")
-    verdict = candidate.judge(expect=1)
+    verdict = review.judge(expect=1)
     assert "lock" in red(verdict)
     assert "its outputs do not follow from its inputs: model/model.skops" in verdict["sentence"]
 
 
-def test_the_mended_lock_names_what_the_code_gives(candidate: Candidate) -> None:
-    project = candidate.project
+def test_the_mended_lock_names_what_the_code_gives(review: Review) -> None:
+    project = review.candidate
     honest = yaml.safe_load((project.root / "dvc.lock").read_text())
+    review.run()
     forge(project)
-    candidate.prove(expect=1)
-    assert "The mended one is " in candidate.said.out
-    assert yaml.safe_load((candidate.proof / "dvc.lock").read_text()) == honest
+    review.prove(expect=1)
+    assert "The mended one is " in review.said.out
+    assert yaml.safe_load((review.proof / "dvc.lock").read_text()) == honest
 
 
 def test_a_job_that_says_nothing_of_building_again_is_not_believed(released: Project) -> None:
     """Its report has nothing against the candidate: written by hand, or by an older library."""
     lenient(released)
-    candidate = Candidate(released)
-    forge(candidate.project)
-    candidate.prove(expect=1)
-    path = candidate.proof / "proof.json"
+    review = Review(released)
+    review.run()
+    forge(review.candidate)
+    review.prove(expect=1)
+    path = review.proof / "proof.json"
     for silent in ({"affects_model": True}, {"affects_model": True, "reproduced": ["evaluate"]}):
         path.write_text(json.dumps(silent))
-        verdict = candidate.judge(expect=1)
+        verdict = review.judge(expect=1)
         assert "not built again by the candidate's own job: " in verdict["sentence"]
         assert "train" in verdict["sentence"]
 
@@ -157,13 +106,13 @@ def test_outputs_that_dvc_remembers_prove_nothing(released: Project) -> None:
 # Honest candidates
 
 
-def test_what_is_not_the_base_branchs_is_built_again(candidate: Candidate) -> None:
-    (candidate.project.root / "params.yaml").write_text("train: {C: 0.5}\n")
-    candidate.run()
-    report = candidate.prove()
+def test_what_is_not_the_base_branchs_is_built_again(review: Review) -> None:
+    (review.candidate.root / "params.yaml").write_text("train: {C: 0.5}\n")
+    review.train()
+    report = review.prove()
     assert report["reproduced"] == ["train", "evaluate"], "check is the base branch's"
-    assert "Built again, byte for byte: train, evaluate.\n" in candidate.said.out
-    verdict = candidate.judge()
+    assert "Built again, byte for byte: train, evaluate.\n" in review.said.out
+    verdict = review.judge()
     (lock,) = [answer for answer in verdict["answers"] if answer["check"] == "lock"]
     assert lock["findings"][0]["message"] == (
         "code, parameters and data are those of dvc.lock; built again, byte for byte: "
@@ -210,13 +159,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 # What cannot be built again
 
-RANDOM = """
-import os
-model = make_pipeline(SimpleImputer(), LogisticRegression())
-model.fit(train[["weight", "height"]], train["broken"])
-model[-1].coef_[:] += 1e-6 * int.from_bytes(os.urandom(4), "big") / 2**32
-skops.io.dump(model, "model/model.skops")
-"""
 BY_HAND = """
 from sklearn.tree import DecisionTreeClassifier as Tree
 if Path("notes.txt").exists():
@@ -225,50 +167,50 @@ if Path("notes.txt").exists():
 """
 
 
-def test_training_that_varies_is_told_with_both_digests(candidate: Candidate) -> None:
-    candidate.run(RANDOM)
-    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+def test_training_that_varies_is_told_with_both_digests(review: Review) -> None:
+    review.train(RANDOM)
+    (problem,) = review.prove(expect=1)["not_reproduced"]
     assert problem.startswith(f"train is not deterministic: built twice, {MODEL} is ")
     first, second = (
         problem.partition(" is ")[2].partition(f"{MODEL} is ")[2].split(". ")[0].split(" and ")
     )
     assert first != second
     assert "`reproduce: attested`" in problem
-    assert not (candidate.proof / "dvc.lock").exists(), "there is none that would hold"
-    assert "lock" in red(candidate.judge(expect=1))
+    assert not (review.proof / "dvc.lock").exists(), "there is none that would hold"
+    assert "lock" in red(review.judge(expect=1))
 
 
-def test_what_only_lies_on_a_machine_is_not_read(candidate: Candidate) -> None:
-    (candidate.project.root / "notes.txt").write_text("Learn the test rows by heart.\n")
-    (candidate.project.root / ".git/info/exclude").write_text("notes.txt\n")
-    candidate.run(BY_HAND)
-    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+def test_what_only_lies_on_a_machine_is_not_read(review: Review) -> None:
+    (review.candidate.root / "notes.txt").write_text("Learn the test rows by heart.\n")
+    (review.candidate.root / ".git/info/exclude").write_text("notes.txt\n")
+    review.train(BY_HAND)
+    (problem,) = review.prove(expect=1)["not_reproduced"]
     assert problem.startswith(f"{MODEL} is not what train gives")
 
 
-def test_a_stage_that_fails_proves_nothing(candidate: Candidate) -> None:
-    (candidate.project.root / "notes.txt").write_text("Only here.\n")
-    (candidate.project.root / ".git/info/exclude").write_text("notes.txt\n")
-    candidate.run("\nassert Path('notes.txt').exists()\n")
-    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+def test_a_stage_that_fails_proves_nothing(review: Review) -> None:
+    (review.candidate.root / "notes.txt").write_text("Only here.\n")
+    (review.candidate.root / ".git/info/exclude").write_text("notes.txt\n")
+    review.train("\nassert Path('notes.txt').exists()\n")
+    (problem,) = review.prove(expect=1)["not_reproduced"]
     assert problem.startswith("train cannot be built again: `python src/parcels.py` ended with ")
 
 
 def test_an_input_that_is_another_one_proves_nothing(
-    candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+    review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (candidate.project.root / "params.yaml").write_text("train: {C: 0.5}\n")
-    candidate.run()
+    (review.candidate.root / "params.yaml").write_text("train: {C: 0.5}\n")
+    review.train()
     asked: list[Iterable[str]] = []
     monkeypatch.setattr(
         "gatewright.adapters.dvc.Storage.get_if_there", lambda _, paths: asked.append(paths)
     )
-    unaware = Unaware(candidate)
-    raw = candidate.project.root / "data/raw/2026-01.parquet"
+    unaware = Unaware(review)
+    raw = review.candidate.root / "data/raw/2026-01.parquet"
     raw.chmod(0o644)
     raw.write_bytes(raw.read_bytes() + b" ")
     monkeypatch.setattr("gatewright.pipeline.lock_verification.read_pipeline", unaware)
-    (problem,) = candidate.prove(expect=1)["not_reproduced"]
+    (problem,) = review.prove(expect=1)["not_reproduced"]
     assert problem.startswith("the input data/raw is ")
     assert asked == [["data/raw"]]
 
@@ -276,10 +218,10 @@ def test_an_input_that_is_another_one_proves_nothing(
 class Unaware:
     """DVC does not look at the data, as where its state says that nothing changed."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, review: Review) -> None:
         from gatewright.pipeline.staleness import read_pipeline
 
-        self.pipeline = read_pipeline(candidate.project.root)
+        self.pipeline = read_pipeline(review.candidate.root)
 
     def __call__(self, _: Path) -> Any:
         return self.pipeline
@@ -313,9 +255,15 @@ def test_a_command_gets_no_key_and_no_code_from_elsewhere(
 
 
 def test_what_a_stage_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
-    assert run_command("(sleep 0.5; echo late > late) & true", tmp_path) == 0
-    time.sleep(1)
-    assert not (tmp_path / "late").exists()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    # It holds the pipe open for as long as it lives.
+    alive = "(touch alive; exec sleep 600) > pipe & until [ -e alive ]; do :; done"
+    assert run_command(alive, tmp_path) == 0
+    ready, _, _ = select.select([reader], [], [], 60)
+    assert ready, "it lives"
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 # What follows from a lock alone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,51 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 from parcels import ANOTHER, Project, red
+from reviews import Review
 
 from gatewright.gate.inputs import GateInputs, Unavailable
 from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import settings_changes
 from gatewright.release import smoke_test as smoke
-
-
-class Review:
-    """A base branch, and a candidate's checkout of a branch from it."""
-
-    def __init__(self, base: Project) -> None:
-        self.base = base
-        self.candidate = base.clone("candidate")
-        self.candidate.git("checkout", "--quiet", "-b", "change")
-        self.proof = base.root.parent / "proof"
-
-    def prove(self, expect: int = 0) -> Any:
-        self.candidate.commit()
-        words = ("--base", "origin/main", "--out", str(self.proof))
-        said = self.candidate.mlops("prove", *words, expect=expect)
-        assert said.out
-        return json.loads((self.proof / "proof.json").read_text())
-
-    def judge(self, expect: int = 0) -> Any:
-        candidate = str(self.candidate.root)
-        return self.base.ask("review", candidate, "--proof", str(self.proof), expect=expect)
-
-    def run(self) -> None:
-        """Run the candidate's pipeline; what the base has run before is taken from its cache."""
-        cache = self.candidate.root / ".dvc/cache"
-        if not cache.exists():
-            self.candidate.mlops("setup")
-            shutil.copytree(self.base.root / ".dvc/cache", cache, dirs_exist_ok=True)
-        self.candidate.mlops("run")
-
-    def retrain(self, strength: float) -> None:
-        (self.candidate.root / "params.yaml").write_text(f"train: {{C: {strength}}}\n")
-        self.run()
-
-    def train_another(self, weight: float, height: float) -> None:
-        """The code makes a model of these coefficients."""
-        script = self.candidate.root / "src/parcels.py"
-        script.write_text(script.read_text() + ANOTHER.format(weight=weight, height=height))
-        self.run()
-        self.candidate.mlops("push")
 
 
 @pytest.fixture
@@ -152,7 +112,7 @@ def test_a_proof_that_is_none_is_no_proof(text: str, review: Review) -> None:
 
 
 def test_the_base_branch_s_policy_counts(review: Review) -> None:
-    review.train_another(1.6, 0.5)
+    review.train(ANOTHER.format(weight=1.6, height=0.5))
     review.candidate.edit("gates.yaml", "roc_auc: 0.01, brier", "roc_auc: 0.9, brier")
     review.prove()
     verdict = review.judge(expect=1)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from parcels import Project, red
-from test_review import Review
+from reviews import Review
 
 from gatewright.pipeline.shadows import local_packages, module_names, shadows
 

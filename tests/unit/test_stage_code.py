@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from parcels import Project, red
-from test_review import Review
+from reviews import Review
 
 from gatewright.pipeline.pipeline_file import parse_pipeline
 from gatewright.pipeline.stage_code import code_gaps

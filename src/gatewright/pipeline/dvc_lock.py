@@ -1,7 +1,7 @@
 """dvc.lock: what the pipeline read and what it wrote."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,15 @@ def locked_stages(text: str) -> dict[str, LockedStage]:
     read = as_dvc_reads(text, "dvc.lock")["stages"]
     found = {}
     for name, stage in stages.items():
-        deps, outs = (_digests(name, stage, kind) for kind in ("deps", "outs"))
+        locked = _stage(name, stage)
         for item in (*stage.get("deps", []), *stage.get("outs", [])):
             if item.get("hash") != "md5":
                 raise Refused(
                     f"dvc.lock: {item['path']} of the stage {name} has a digest of DVC 2. Run "
                     "`uv run dvc cache migrate --dvc-files`."
                 )
-        _params(name, stage)
         params = read[name].get("params", {}) if name in read else {}
-        found[str(name)] = LockedStage(_cmd(name, stage), deps, outs, params)
+        found[str(name)] = replace(locked, params=params)
     return found
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatewright.adapters.git import Git, GitError
-from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.errors import Refused, Undecided
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import parse_lock
@@ -58,8 +57,7 @@ def _recipe(text: str) -> tuple[Any, ...]:
         for path, digest in lock.deps.items()
         if path not in lock.outs and path != RAW and not path.startswith(f"{RAW}/")
     }
-    stages = parse_yaml(text, "dvc.lock")["stages"]
-    return code, lock.params, {name: stage.get("cmd") for name, stage in stages.items()}
+    return code, lock.params, {name: stage.cmd for name, stage in lock.stages.items()}
 
 
 def steps_since(git: Git, start: str, end: str) -> list[Step]:
