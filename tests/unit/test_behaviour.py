@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -333,16 +334,27 @@ class Slow:
         return self.model.predict(rows)
 
 
+OpenedAs = Callable[[Callable[[Path, Any, Clock], Any]], None]
+
+
+@pytest.fixture
+def opened_as(monkeypatch: pytest.MonkeyPatch) -> OpenedAs:
+    """Let models be opened as what a function makes of path, model and clock."""
+
+    def use(made_of: Callable[[Path, Any, Clock], Any]) -> None:
+        load, clock = operations.load_model, Clock()
+        monkeypatch.setattr(operations, "time", clock)
+        monkeypatch.setattr(
+            operations, "load_model", lambda path, types: made_of(path, load(path, types), clock)
+        )
+
+    return use
+
+
 def test_a_slower_model_is_a_warning_and_no_more(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path], opened_as: OpenedAs
 ) -> None:
-    load, clock = operations.load_model, Clock()
-    monkeypatch.setattr(operations, "time", clock)
-    monkeypatch.setattr(
-        operations,
-        "load_model",
-        lambda p, a: Slow(load(p, a), clock, 0.06 if p == files[0] else 0.005),
-    )
+    opened_as(lambda path, model, clock: Slow(model, clock, 0.06 if path == files[0] else 0.005))
     found = cost(*files)
     assert statuses(found, "warn") == TIMES - {"loading"}
     assert statuses(found, "pass") == {"size", "memory", "loading"}
@@ -351,39 +363,26 @@ def test_a_slower_model_is_a_warning_and_no_more(
 
 
 def test_a_machine_that_stutters_slows_nobody(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path], opened_as: OpenedAs
 ) -> None:
     """One turn in two takes ten times as long: the least of the turns does not."""
-    load, clock = operations.load_model, Clock()
-    monkeypatch.setattr(operations, "time", clock)
-    monkeypatch.setattr(
-        operations,
-        "load_model",
-        lambda p, a: Slow(load(p, a), clock, 0.006, jitter=10 if p == files[0] else 1),
+    opened_as(
+        lambda path, model, clock: Slow(model, clock, 0.006, jitter=10 if path == files[0] else 1)
     )
     assert statuses(cost(*files), "pass") == {"size", "memory"} | TIMES
 
 
 def test_what_the_champion_differs_from_itself_is_no_slowness(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path], opened_as: OpenedAs
 ) -> None:
-    load, clock = operations.load_model, Clock()
     seconds = iter((0.06, 0.005, 0.03))  # champion, champion again, candidate: loaded backwards
-    monkeypatch.setattr(operations, "time", clock)
-    monkeypatch.setattr(
-        operations, "load_model", lambda p, a: Slow(load(p, a), clock, next(seconds))
-    )
+    opened_as(lambda path, model, clock: Slow(model, clock, next(seconds)))
     found = cost(*files)
     assert statuses(found, "pass") == {"size", "memory"} | TIMES
     assert "(the champion against itself: 10" in found["batch of 1"].message
 
 
-def test_a_hungrier_model_is_refused(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load, clock = operations.load_model, Clock()
-    monkeypatch.setattr(operations, "time", clock)
-
+def test_a_hungrier_model_is_refused(files: tuple[Path, Path], opened_as: OpenedAs) -> None:
     class Hungry:
         def __init__(self, model: Any) -> None:
             self.model, self.classes_ = model, model.classes_
@@ -394,9 +393,7 @@ def test_a_hungrier_model_is_refused(
         def predict_proba(self, rows: Any) -> Any:
             return self.model.predict_proba(rows) + 0 * np.ones((len(rows), 2, 2000)).sum(axis=2)
 
-    monkeypatch.setattr(
-        operations, "load_model", lambda p, a: Hungry(load(p, a)) if p == files[0] else load(p, a)
-    )
+    opened_as(lambda path, model, clock: Hungry(model) if path == files[0] else model)
     assert statuses(cost(*files), "refuse") == {"memory"}
     assert statuses(cost(*files, ignore_mb=1000), "pass") == {"size", "memory"} | TIMES
     assert statuses(cost(*files, max_ratio=1e6), "pass") == {"size", "memory"} | TIMES
