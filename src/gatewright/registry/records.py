@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import datetime
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from gatewright.adapters.dvc import StoredFile
 from gatewright.adapters.strict_yaml import parse_yaml, to_yaml
@@ -131,7 +133,8 @@ def parse_record(path: str, text: str | None) -> Record:
     Raises Refused if it is none, or of something else, and NewerFormat for one that only a newer
     version of the library can read.
     """
-    kind = _KINDS.get(path.partition("/")[0])
+    folder = path.partition("/")[0]
+    kind = _KINDS.get(folder)
     if kind is None or text is None:
         raise Refused(f"The registry holds {path}, which no command writes; look at its log.")
     value = parse_yaml(text, f"registry:{path}")
@@ -140,8 +143,8 @@ def parse_record(path: str, text: str | None) -> Record:
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if not needed <= set(value) <= known:
         raise Refused(f"registry:{path} does not hold the fields of a record; it was edited.")
-    hints = get_type_hints(kind)
-    if wrong := [name for name in value if not _is_of(value[name], hints[name])]:
+    types = _types(folder)
+    if wrong := [name for name in value if not _fits(types[name], value[name])]:
         names = ", ".join(wrong)
         raise Refused(f"registry:{path} says of {names} what no command writes; it was edited.")
     record = kind(**value)
@@ -169,22 +172,19 @@ def _is_file(file: StoredFile) -> bool:
     return all(isinstance(text, str) for text in texts) and isinstance(file.size, int)
 
 
-def _is_of(value: Any, hint: Any) -> bool:
+@cache
+def _types(folder: str) -> dict[str, TypeAdapter[Any]]:
+    """What the fields of the records in a folder of the registry hold, by name."""
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(_KINDS[folder]).items()}
+
+
+def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
     """Whether a value read from YAML is of the type of a field, its items too."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (Union, UnionType):
-        return any(_is_of(value, each) for each in inner)
-    if origin is Literal:
-        return value in inner
-    if origin is list:
-        return isinstance(value, list) and all(_is_of(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _is_of(key, inner[0]) and _is_of(item, inner[1]) for key, item in value.items()
-        )
-    return type(value) is hint
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _refuse_other_formats(number: Any, path: str) -> None:
