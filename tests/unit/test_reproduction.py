@@ -134,13 +134,11 @@ def test_what_an_older_version_never_proved_is_built_again(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Registered before models were built again: its record says nothing of it."""
-    monkeypatch.setattr("gatewright.release.register._reproduced", lambda *_: None)
-    trained.mlops("register")
+    with monkeypatch.context() as patch:
+        patch.setattr("gatewright.release.register._reproduced", lambda *_: None)
+        trained.mlops("register")
     assert trained.record("1.0.0")["reproduced"] is None
-    monkeypatch.undo()
     ran = counted(monkeypatch)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(trained.root.parent / "gitconfig"))
-    (trained.root.parent / "gitconfig").write_text("[user]\nname = T\nemail = t@example.com\n")
     trained.retrain(0.5)
     trained.mlops("register")
     assert "mlops check" in ran
