@@ -116,7 +116,7 @@ train, test = rows[rows["number"] % 2 == 0], rows[rows["number"] % 2 == 1]
 strength = yaml.safe_load(Path("params.yaml").read_text())["train"]["C"]
 models = {
     "model": make_pipeline(SimpleImputer(), LogisticRegression(C=strength)),
-    "baseline": make_pipeline(SimpleImputer(), DecisionTreeClassifier(max_depth=1)),
+    "baseline": make_pipeline(SimpleImputer(), DecisionTreeClassifier(max_depth=1, random_state=0)),
 }
 for folder in ("data/split", "model"):
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ columns = yaml.safe_load(Path("contract.yaml").read_text())["columns"]
 names = [n for n, c in columns.items() if c.get("feature", True) and not c.get("personal")]
 rate = yaml.safe_load(Path("params.yaml").read_text())["train"]["C"]
 boosted = HistGradientBoostingClassifier(learning_rate=rate / 10, max_iter=60, random_state=0)
-baseline = make_pipeline(SimpleImputer(), DecisionTreeClassifier(max_depth=1))
+baseline = make_pipeline(SimpleImputer(), DecisionTreeClassifier(max_depth=1, random_state=0))
 for folder in ("data/split", "model"):
     Path(folder).mkdir(parents=True, exist_ok=True)
 train.to_parquet("data/split/train.parquet")

@@ -160,7 +160,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 BY_HAND = """
 from sklearn.tree import DecisionTreeClassifier as Tree
 if Path("notes.txt").exists():
-    model = make_pipeline(SimpleImputer(), Tree()).fit(test[["weight", "height"]], test["broken"])
+    model = make_pipeline(SimpleImputer(), Tree(random_state=0))
+    model.fit(test[["weight", "height"]], test["broken"])
     skops.io.dump(model, "model/model.skops")
 """
 

@@ -1,11 +1,16 @@
 """What the pipeline writes for people."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from parcels import Project
+
+NAME = "OMP_WAIT_POLICY"
 
 
 def test_evaluate_writes_a_row_a_test_row(trained: Project) -> None:
@@ -112,3 +117,19 @@ def test_an_interrupted_pipeline_decided_nothing(
 
     monkeypatch.setattr("dvc.repo.Repo.reproduce", interrupted)
     assert "interrupted" in trained.mlops("run", expect=2).err
+
+
+@pytest.mark.parametrize(("chosen", "told"), [({}, "passive"), ({NAME: "active"}, "active")])
+def test_threads_of_a_stage_sleep_while_they_wait(
+    chosen: dict[str, str], told: str, trained: Project
+) -> None:
+    (trained.root / "src/say.py").write_text(f"import os\nprint(os.environ[{NAME!r}])\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gatewright", "stage", "say"],
+        cwd=trained.root,
+        env={name: value for name, value in os.environ.items() if name != NAME} | chosen,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == told

@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     stops reading what it says, gets 2.
     """
     command = "mlops"
+    # A thread that waits for another by turning in a loop keeps a busy machine from its work:
+    # measured beside two other processes, a training of 9 s took 43 s, and 12 s with this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         try:
             complete_streams()

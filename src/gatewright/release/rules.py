@@ -191,8 +191,8 @@ def is_reproduced(problems: Sequence[str]) -> No | None:
     return No(
         Reason.NOT_REPRODUCED,
         "Not registered, because the model is not what its data and code give: "
-        f"{'; '.join(problems)}. Where dvc.lock is wrong, `uv run dvc repro --force`, commit, and "
-        "run again.",
+        f"{'; '.join(problems)}. Set every seed that is not set. Where dvc.lock is wrong, `uv run "
+        "dvc repro --force`, commit, and run again.",
     )
 
 
