@@ -8,7 +8,7 @@ settings count. None of its code runs here.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile
@@ -50,6 +50,20 @@ _AGREE = "code, parameters and data are those of dvc.lock"
 _QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A checkout, the Git that reads its commit from outside, and what its own job wrote.
+
+    `lock` is its dvc.lock, `base` that of the branch that it wants to enter, if it has one.
+    """
+
+    checkout: Path
+    git: Git
+    proof: Path
+    lock: Lock
+    base: Lock | None
+
+
 def review(root: Path, candidate: Path, proof: Path) -> Verdict:
     """Judge the checkout `candidate` by the checkout `root` of the branch that it wants to enter.
 
@@ -73,12 +87,12 @@ def _review(root: Path, candidate: Path, theirs: Git, proof: Path) -> Verdict:
         answers = (Answer("lock", _QUESTION, (finding,)),)
         return Verdict(environment, "yes", rules.digest, None, None, answers, {}, notes=notes)
     source = Source.at(theirs, "HEAD")
-    lock = parse_lock(source.lock)
+    lock, proven = parse_lock(source.lock), lock_at(theirs, base)
+    asked = _Candidate(candidate, theirs, proof, lock, proven)
     with tempfile.TemporaryDirectory() as name, git.alone():
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
-        proven = lock_at(theirs, base)
-        findings = _honest(root, candidate, theirs, lock, proven, proof, policies.reproduce)
+        findings = _honest(root, asked, policies.reproduce)
         findings += _collect(storage, stored, lock, proof, folder)
         known = _known(storage, stored, proven, folder)
         predictions = proof / PREDICTIONS if changes.environment else None
@@ -119,31 +133,21 @@ def _held(theirs: Git) -> list[str]:
     return [p for p in theirs("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0") if p]
 
 
-def _honest(
-    root: Path,
-    candidate: Path,
-    theirs: Git,
-    lock: Lock,
-    proven: Lock | None,
-    proof: Path,
-    reproduce: Reproduce,
-) -> list[Finding]:
+def _honest(root: Path, candidate: _Candidate, reproduce: Reproduce) -> list[Finding]:
     """Whether dvc.lock describes the candidate, and its outputs are what its inputs give."""
     try:
-        reported = read_report(proof)
+        reported = read_report(candidate.proof)
     except Refused:
         reported = None
-    if found := _dishonest(candidate, lock, reported, _held(theirs)):
+    if found := _dishonest(candidate, reported):
         return found
-    changed = changed_stages(lock, proven)
+    changed = changed_stages(candidate.lock, candidate.base)
     if reproduce == "attested" and changed:
-        return [_attested(changed, not_attested(root, theirs, "HEAD"))]
+        return [_attested(changed, not_attested(root, candidate.git, "HEAD"))]
     return [_built_again(changed, reported.reproduced if reported else [])]
 
 
-def _dishonest(
-    candidate: Path, lock: Lock, reported: LockReport | None, held: list[str]
-) -> list[Finding]:
+def _dishonest(candidate: _Candidate, reported: LockReport | None) -> list[Finding]:
     """What the candidate's files say against its lock, and what its own job told against it."""
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
@@ -151,8 +155,9 @@ def _dishonest(
         reported = LockReport(True)
         findings.append(_no("the candidate's own job told nothing: see its log"))
     try:
-        pipeline = read_pipeline(candidate)
-        unlisted = unlisted_code(candidate, pipeline, lock, held)
+        pipeline = read_pipeline(candidate.checkout)
+        held = _held(candidate.git)
+        unlisted = unlisted_code(candidate.checkout, pipeline, candidate.lock, held)
     except Refused as error:
         return [*findings, _no(str(error).rstrip("."))]
     if unlisted := sorted({*unlisted, *reported.unlisted_code}):

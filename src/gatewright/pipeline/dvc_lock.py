@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def locked_stages(text: str) -> dict[str, LockedStage]:
     return found
 
 
+@lru_cache(maxsize=16)  # a command meets the same text in several places
 def parse_lock(text: str) -> Lock:
     """Raises Refused for anything but what DVC writes: stages with paths and their md5."""
     stages = _stages(text)
