@@ -45,8 +45,9 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _stages() -> Iterator[None]:
-    """Stages that are built again run in this process; tests/support/stages.py says why."""
+    """The commands of stages run in this process; tests/support/stages.py says why."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dvc.stage.run._run", stages.OfDvc())
         patch.setattr(reproduction, "run_command", stages.in_process)
         yield
 
