@@ -105,7 +105,7 @@ def test_from_a_laptop_production_is_closed(runs: Runs) -> None:
 
 def test_elsewhere_than_on_github_one_s_own_word_has_to_do(second: Project) -> None:
     second.edit("gates.yaml", "sampling:", "approval: [staging]\nsampling:")
-    second.commit("Ask for approval")
+    second.merge("Ask for approval")
     second.mlops("promote", "1.1.0", "--to", "staging")
     assert second.live()["staging"] == "1.1.0"
 

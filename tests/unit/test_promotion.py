@@ -17,6 +17,7 @@ from parcels import Project, make_model, make_rows
 
 from gatewright import project
 from gatewright.adapters import git_storage
+from gatewright.adapters.git import Git
 from gatewright.adapters.git_storage import StorageBranch
 from gatewright.adapters.strict_yaml import parse_yaml
 from gatewright.contract.schema import read_contract
@@ -72,7 +73,7 @@ def test_the_order_is_enforced(second: Project) -> None:
 
 def test_what_the_gate_refuses_is_not_promoted(second: Project) -> None:
     second.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
-    second.commit("Ask for more")
+    second.merge("Ask for more")
     before = second.registry()
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
     assert "1.1.0 was not promoted. No: the model may not enter staging." in said.out
@@ -81,7 +82,7 @@ def test_what_the_gate_refuses_is_not_promoted(second: Project) -> None:
 
 def test_what_the_gate_cannot_tell_is_not_promoted(second: Project) -> None:
     second.edit("gates.yaml", "roc_auc: 0.01, brier_score: 0.005", "roc_auc: 0.0")
-    second.commit("Ask for more")
+    second.merge("Ask for more")
     before = second.registry()
     said = second.mlops("promote", "1.1.0", "--to", "staging", expect=2)
     assert "Undecided" in said.out
@@ -180,7 +181,7 @@ def test_the_workflow_is_told_by_what_came_of_a_command(
     assert told("promote", "1.0.0", "--to", "dev") == ("promoted", "live=true\n")
     assert told("promote", "1.0.0", "--to", "dev") == ("live before", "live=true\n")
     trained.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
-    trained.commit("Ask for more")
+    trained.merge("Ask for more")
     assert told("promote", "1.0.0", "--to", "staging", expect=1) == ("refused", "live=false\n")
     assert told("rollback", "dev", "--to", "1.0.0") == ("live before", "")
 
@@ -418,6 +419,47 @@ def test_what_git_was_told_not_to_look_at_registers_nothing(path: str, released:
     assert released.git("status", "--porcelain") == ""
     said = released.mlops("register", expect=1)
     assert f"Git was told not to look at {path}" in said.err
+
+
+def test_a_policy_that_nobody_merged_promotes_and_registers_nothing(released: Project) -> None:
+    """Committed on a laptop and never pushed, it judged like the branch's own."""
+    released.retrain(0.5)
+    released.edit("gates.yaml", *MARGINS)
+    released.commit("Be gentle")
+    before = released.registry()
+    told = "gates.yaml is not what origin's default branch holds"
+    assert told in released.mlops("register", expect=1).err
+    said = released.mlops("promote", "1.0.0", "--to", "dev", expect=1)
+    assert told in said.err
+    assert "Merge it by a pull request" in said.err
+    assert released.registry() == before
+    released.git("push", "--quiet")
+    released.mlops("register")
+
+
+def test_a_policy_that_was_merged_once_and_is_no_longer_promotes_nothing(second: Project) -> None:
+    """An older and gentler one."""
+    second.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
+    second.merge("Ask for more")
+    second.git("checkout", "--quiet", "--detach", "HEAD^")
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    assert "gates.yaml is not what origin's default branch holds" in said.err
+    assert "`git pull`, and run again" in said.err
+
+
+def test_origin_s_default_branch_may_be_one_that_it_does_not_have(second: Project) -> None:
+    """As of a bare repository that was made before anything was pushed."""
+    git = Git(second.root)
+    main = git("rev-parse", "HEAD")
+    second.change_branch("main", lambda root: (root / "note.txt").write_text("Hello"))
+    Git(second.origin)("symbolic-ref", "HEAD", "refs/heads/nowhere")
+    tip = git.default_tip()
+    assert tip not in (None, main)
+    assert git("rev-parse", f"{tip}^") == main
+    Git(second.origin)("update-ref", "-d", "refs/heads/main")
+    assert git.default_tip() is None
+    said = second.mlops("promote", "1.1.0", "--to", "staging", expect=1)
+    assert "origin has no default branch" in said.err
 
 
 def test_ends_of_lines_are_no_change_of_what_judges(second: Project) -> None:
@@ -734,6 +776,6 @@ def test_after_the_move_a_missing_file_is_still_missed(second: Project) -> None:
 
 def test_an_environment_without_a_remote_is_misuse(second: Project) -> None:
     second.edit("gates.yaml", "  staging: {}", "  canary: {}\n  staging: {}")
-    second.commit("A canary")
+    second.merge("A canary")
     said = second.mlops("promote", "1.1.0", "--to", "canary", expect=64)
     assert "No DVC remote is named 'canary'" in said.err

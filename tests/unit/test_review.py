@@ -358,7 +358,7 @@ def test_a_workflow_learns_what_to_release(
         clone.mlops("promote", "1.0.0", "--to", "dev")
         assert outputs(told) == ["live=true"]
     clone.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")
-    clone.commit("Ask for more")
+    clone.merge("Ask for more")
     clone.mlops("promote", "1.0.0", "--to", "staging", expect=1)
     assert outputs(told) == ["live=false"]
 

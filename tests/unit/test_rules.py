@@ -205,6 +205,25 @@ def test_only_what_is_committed_and_fresh_is_registered() -> None:
     assert decided(rules.lock_is_honest([], ["train"])) is Reason.STALE_LOCK
 
 
+@pytest.mark.parametrize(
+    ("there", "differing", "before", "in_workflow", "passes"),
+    [
+        (True, [], False, False, True),
+        (True, [], True, True, True),
+        (True, ["gates.yaml"], True, True, True),
+        (True, ["gates.yaml"], True, False, False),
+        (True, ["gates.yaml"], False, True, False),
+        (False, [], False, True, False),
+    ],
+)
+def test_what_judges_was_merged(
+    there: bool, differing: list[str], before: bool, in_workflow: bool, passes: bool
+) -> None:
+    no = rules.judges_are_merged(there, differing, before, in_workflow)
+    assert (no is None) == passes
+    assert no is None or no.reason == rules.Reason.NOT_MERGED
+
+
 def test_a_no_is_a_refusal_in_its_own_words() -> None:
     refusal = rules.refused(No(Reason.NO_WAY_BACK, "there is no way back."))
     assert (type(refusal), str(refusal)) == (Refused, "there is no way back.")

@@ -126,6 +126,26 @@ class Git:
                 "Check the connection and run again."
             ) from None
 
+    def default_tip(self) -> str | None:
+        """The commit that origin's default branch is at now, fetched; None if it has none.
+
+        Where origin's HEAD names a branch that is not there (a bare repository made before its
+        first push), that is main, or else master.
+        """
+        names = ("HEAD", "refs/heads/main", "refs/heads/master")
+        try:
+            lines = self("ls-remote", REMOTE, *names).splitlines()
+        except GitError as error:
+            raise Undecided(
+                f"origin could not be read, so nobody knows what was merged ({error}). Check the "
+                "connection and run again."
+            ) from None
+        there = {name: sha for sha, name in (line.split("\t") for line in lines)}
+        tip = next((there[name] for name in names if name in there), None)
+        if tip and not self.sha(tip):
+            self.fetch(tip)
+        return tip
+
     def blobs(self, names: list[str]) -> list[str | None]:
         """The texts of objects named like `<commit>:<path>`, None for what is not there."""
         out = self.raw("cat-file", "--batch", stdin="\n".join(names) + "\n")

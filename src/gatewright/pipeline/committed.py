@@ -1,4 +1,4 @@
-"""Is what judges here the commit at hand?
+"""Is what judges here the commit at hand, and was it merged?
 
 `git status` is not asked: it believes an index that was told to look away (`skip-worktree`,
 `assume-unchanged`). Contents are compared, and such marks are told.
@@ -31,6 +31,13 @@ def uncommitted(git: Git, code: bool = False) -> list[str]:
     return sorted(
         name for name in {*there, *here} if _text(git.root / name) != _plain(texts.get(name))
     )
+
+
+def not_merged(git: Git, tip: str, code: bool = False) -> list[str]:
+    """The paths that judge, and in HEAD are not what the commit `tip` holds."""
+    paths = [*JUDGES, *([CODE] if code else [])]
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", tip, "HEAD", "--", *paths)
+    return sorted(name for name in git(*words).split("\0") if _counts(name))
 
 
 def hidden_changes(git: Git, paths: Iterable[str] = ()) -> list[str]:

@@ -39,6 +39,7 @@ def _promote(workspace: Workspace, version: str, environment: str, propose: bool
     progress.step(f"1/6 read the registry: may {version} go to {environment}?")
     workspace.require_committed_judges()
     registry, storage = workspace.registry(), workspace.storage
+    workspace.require_merged_judges()
     record = registry.usable(version)
     live = registry.live(environment)
     match _promotion(workspace, registry, record, environment):

@@ -53,6 +53,7 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         words = "Nothing to register: no model is committed yet. Run `uv run mlops run`."
         return Outcome(Kind.NOTHING_TO_REGISTER, "", words)
     commit = _commit(workspace)
+    workspace.require_merged_judges()
     source = Source.at(git, commit)
     contract, pipeline = text_digest(source.contract), text_digest(source.lock)
     match rules.registration(registry.made_from(contract, pipeline)):

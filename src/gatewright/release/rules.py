@@ -24,6 +24,7 @@ class Reason(StrEnum):
     """Why not."""
 
     NOT_COMMITTED = "the work tree has changes that are not committed"
+    NOT_MERGED = "what judges here is not what the default branch holds"
     UNLISTED_CODE = "unlisted code"
     STALE_LOCK = "the pipeline would give something else"
     NOT_REPRODUCED = "the model does not follow from its data and code"
@@ -161,6 +162,32 @@ def judges_are_committed(uncommitted: Sequence[str], hidden: Sequence[str]) -> N
             f"`git restore --source HEAD {shlex.join(uncommitted[:5])}`, and run again.",
         )
     return None
+
+
+def judges_are_merged(
+    there: bool, differing: Sequence[str], merged_before: bool, in_workflow: bool
+) -> No | None:
+    """Why what judges here is not what was merged; None if it is.
+
+    `there` says whether origin has a default branch, `differing` which paths that judge differ
+    from it. A workflow may be behind it, as it runs for the commit that was merged when it began:
+    `merged_before` says whether HEAD is part of that branch. Elsewhere nobody may choose an older
+    policy that was gentler.
+    """
+    if there and (not differing or (in_workflow and merged_before)):
+        return None
+    if not there:
+        return No(
+            Reason.NOT_MERGED,
+            "origin has no default branch, so nobody merged what would decide here. Run `git push "
+            "origin HEAD:main`, and run again.",
+        )
+    mend = "`git pull`" if merged_before else "Merge it by a pull request, then `git pull`"
+    return No(
+        Reason.NOT_MERGED,
+        f"{', '.join(differing[:5])} is not what origin's default branch holds, and only what was "
+        f"merged decides what goes live. {mend}, and run again.",
+    )
 
 
 def lock_is_honest(unlisted_code: Sequence[str], stale_stages: Sequence[str]) -> No | None:

@@ -21,7 +21,7 @@ from gatewright.gate.judged_rows import Place, find_judged_rows
 from gatewright.gate.policy import champion_metrics, settled_by
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import MODEL, TEST
-from gatewright.pipeline.committed import JUDGES, hidden_changes, uncommitted
+from gatewright.pipeline.committed import JUDGES, hidden_changes, not_merged, uncommitted
 from gatewright.pipeline.source import Source
 from gatewright.project import Project
 from gatewright.registry.champion import live_champion
@@ -137,6 +137,16 @@ class Workspace:
         """
         marked = hidden_changes(self.git, () if everything else JUDGES)
         if no := rules.judges_are_committed(self.uncommitted(), marked):
+            raise rules.refused(no)
+
+    def require_merged_judges(self) -> None:
+        """Raises Refused if what judges here is not what origin's default branch holds."""
+        git = self.git
+        tip = git.default_tip()
+        differing = not_merged(git, tip, self.project.has_own_functions) if tip else []
+        before = tip is not None and git.ok("merge-base", "--is-ancestor", "HEAD", tip)
+        there = tip is not None
+        if no := rules.judges_are_merged(there, differing, before, self.run.on_github):
             raise rules.refused(no)
 
     def uncommitted(self) -> list[str]:
