@@ -8,7 +8,15 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from gatewright.adapters.files import read_text
 from gatewright.adapters.strict_yaml import line_of, parse_yaml
@@ -19,10 +27,31 @@ Task = Literal["binary", "multiclass", "regression"]
 PERIODS = {"day": "D", "week": "W", "month": "M"}  # of the time column, as pandas names them
 
 
+def _exact(schema: Any) -> None:
+    """Let each number and truth value in a schema of pydantic-core be taken for itself alone."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool"):
+            schema["strict"] = True
+        for part in schema.values():
+            _exact(part)
+    elif isinstance(schema, (list, tuple)):
+        for part in schema:
+            _exact(part)
+
+
 class Strict(BaseModel):
-    """A frozen record that refuses unknown keys."""
+    """A frozen record that refuses unknown keys.
+
+    A number is a number, and true is true: none is made from text, nor one from the other.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _exact(schema)
+        return schema
 
 
 class Wrong(ValueError):
