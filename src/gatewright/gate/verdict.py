@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from gatewright.adapters.memory import give_back
+from gatewright.adapters.own_process import apart
 from gatewright.errors import Refused
 from gatewright.gate import own_checks
 from gatewright.gate.checks import CHECKS
@@ -169,7 +171,23 @@ def judge(
 
     `first` are answers that somebody found before; they count like the others. `slices` tells the
     figures of slices as well, which takes longer. `later` are environments to say the outlook of.
+    Where functions of the team judge, it is done in a process of its own, which they may end:
+    Undecided then.
     """
+    work = partial(_judge, policy, inputs, first, notes, slices, later)
+    if policy.own_metrics or policy.own_checks:
+        return apart(work, "A metric or check that is a function of your package (gates.yaml)")
+    return work()
+
+
+def _judge(
+    policy: Policy,
+    inputs: GateInputs,
+    first: tuple[Answer, ...],
+    notes: tuple[str, ...],
+    slices: bool,
+    later: Sequence[Later],
+) -> Verdict:
     asked = {question.id: question.ask(policy, inputs) for question in _questions(policy)}
     answers = _excused((*first, *asked.values()), policy)
     metrics, power, resamples = _figures(inputs)
