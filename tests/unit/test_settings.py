@@ -291,9 +291,17 @@ def remove_rule(hub: Hub, kind: str) -> None:
         ruleset["rules"] = [rule for rule in ruleset["rules"] if rule["type"] != kind]
 
 
+def rebase(hub: Hub) -> None:
+    for ruleset in hub.rulesets:
+        for rule in ruleset["rules"]:
+            if rule["type"] == "pull_request":
+                rule["parameters"]["allowed_merge_methods"] = ["squash", "rebase"]
+
+
 SICK: dict[str, tuple[Any, str]] = {
     "checks": (lambda hub: remove_rule(hub, "required_status_checks"), "requires the checks"),
     "reviews": (lambda hub: remove_rule(hub, "pull_request"), "closed to pushes by hand"),
+    "a rebase": (rebase, "no rebase lets its data in apart from its code"),
     "history": (lambda hub: remove_rule(hub, "non_fast_forward"), "deleted or rewritten"),
     "tags": (lambda hub: remove_rule(hub, "creation"), "made by the registry's key only"),
     "proposals": (lambda hub: remove_rule(hub, "update"), "written by the registry's key only"),

@@ -63,6 +63,8 @@ class World:
         logits = np.where(where, self.draw.normal(size=len(self.rows)), self.logits)
         self.answers["candidate"] = answers(logits)
 
+    questions = 1
+
     def ask(self, check: Any, **settings: Any) -> list[Finding]:
         metrics = chosen(self.contract, ("roc_auc",), {})
         groups = groups_of(self.rows, self.contract)
@@ -76,6 +78,7 @@ class World:
             "metrics": metrics,
             "groups": groups,
             "sampling": Sampling(),
+            "questions": self.questions,
         }
         if check is SlicesCheck:
             known["measured"] = measure(self.truth, self.answers, metrics, resamples=200)
@@ -252,6 +255,24 @@ def test_recommendations_that_save_too_little_to_tell_are_doubt() -> None:
     world.answers["candidate"] = Answers(world.answers["candidate"].scores, always)
     (finding, *_) = world.ask(CostCheck)
     assert finding.status == "unsure"
+
+
+@pytest.mark.parametrize("check", [CostCheck, FairnessCheck])
+def test_who_asked_often_is_judged_by_wider_intervals(check: Any) -> None:
+    """As the metrics are: of many models one saves enough, or is fair enough, by luck."""
+    settings = {} if check is CostCheck else {"columns": ("shop",), "max_gap": {"error_rate": 0.1}}
+    world = World()
+    (once, *_) = world.ask(check, **settings)
+    world.questions = 200
+    (often, *_) = world.ask(check, **settings)
+    assert once.estimate
+    assert often.estimate
+    grown = (often.estimate.high - often.estimate.low) / (once.estimate.high - once.estimate.low)
+    assert grown == pytest.approx(1.78 if check is CostCheck else 1.65, abs=0.03)
+    assert once.status == "pass"
+    edge = (once.estimate.low + often.estimate.low) / 2 if check is CostCheck else None
+    if edge is not None:
+        assert world.ask(check, margin=edge)[0].status == "unsure"
 
 
 def test_without_a_decision_there_is_nothing_to_cost() -> None:

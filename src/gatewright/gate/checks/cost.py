@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
 from gatewright.contract.schema import Contract, Strict
-from gatewright.evaluation.intervals import below, holm, mean_error, normal
+from gatewright.evaluation.intervals import below, holm, mean_error, normal, reach
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import parts
 from gatewright.gate.checks.base import Check, Finding, shown
@@ -51,6 +51,7 @@ class CostCheck(Check):
         answers: dict[str, Answers],
         groups: NDArray[np.int64] | None,
         sampling: Sampling,
+        questions: int = 1,
     ) -> Iterator[Finding]:
         decision = contract.decision
         if decision is None:
@@ -62,7 +63,8 @@ class CostCheck(Check):
         always = int((by_class @ costs).argmin())  # the cheapest, as training data has it
         said = answers[CANDIDATE].labels
         saved = costs[codes, always] - costs[codes, said]
-        got = normal(float(saved.mean()), mean_error(saved, groups))
+        error = mean_error(saved, groups) * reach(sampling.confidence, questions)
+        got = normal(float(saved.mean()), error, sampling.confidence)
         action = decision.actions[contract.classes[always]]
         share = float((said != always).mean())
         message = (

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from gatewright.contract.schema import Contract, Strict
 from gatewright.errors import Refused
-from gatewright.evaluation.intervals import mean_error, normal
+from gatewright.evaluation.intervals import mean_error, normal, reach
 from gatewright.evaluation.predictions import Answers
 from gatewright.evaluation.slices import parts
 from gatewright.gate.checks.base import Check, Finding, require_columns, shown
@@ -59,6 +59,7 @@ class FairnessCheck(Check):
         answers: Mapping[str, Answers],
         groups: NDArray[np.int64] | None,
         sampling: Sampling,
+        questions: int = 1,
     ) -> Iterator[Finding]:
         if not settings.columns:
             yield Finding("pass", "no groups are named (fairness.columns), so none are compared")
@@ -86,7 +87,7 @@ class FairnessCheck(Check):
                 for side in (inside, outside)
             )
             gap = float(values[inside].mean() - values[outside].mean())
-            got = normal(gap, variance**0.5, confidence)
+            got = normal(gap, variance**0.5 * reach(confidence, questions), confidence)
             most = settings.max_gap[name]
             status = Bound(min=-most).state(got)
             if status == "pass":

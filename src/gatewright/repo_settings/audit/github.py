@@ -41,6 +41,9 @@ def default_branch(github: GitHub, branch: str) -> Iterator[Row]:
     yield row(bool(reviews), branch, "is changed by reviewed pull requests only")
     owned = any(rule["require_code_owner_review"] for rule in reviews)
     yield row(owned, branch, "asks the owners of what changes (CODEOWNERS)")
+    whole = any("rebase" not in rule.get("allowed_merge_methods", ["rebase"]) for rule in reviews)
+    words = "takes a pull request whole: no rebase lets its data in apart from its code"
+    yield row(whole, branch, words)
     kept = {"deletion", "non_fast_forward"} <= set(rules)
     yield row(kept, branch, "cannot be deleted or rewritten")
 
