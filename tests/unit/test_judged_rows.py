@@ -14,6 +14,7 @@ from gatewright.adapters.git import Git
 from gatewright.errors import Undecided
 from gatewright.evaluation.holdout import lacking, waiting
 from gatewright.evaluation.intervals import reach
+from gatewright.gate.verdict import judge
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import parse_lock
 from gatewright.pipeline.holdout_history import (
@@ -25,6 +26,7 @@ from gatewright.pipeline.holdout_history import (
     step_to,
     steps_since,
 )
+from gatewright.release import backtest, workspace
 
 TAG = "refs/mlops/origin/tags/v1.0.0^{commit}"
 KNOWN, NEW = 2000, 250  # test rows of the first two months, and of a new file
@@ -333,3 +335,26 @@ def test_an_interval_reaches_farther_the_more_was_asked() -> None:
     assert reach(0.95, 0) == reach(0.95, 1) == reach(0.95, 2) == 1
     assert reach(0.95, 5) == pytest.approx(2.326 / 1.960, abs=1e-3)
     assert list(np.diff([reach(0.95, n) for n in range(2, 200)]) > 0) == [True] * 197
+
+
+def test_a_replay_judges_as_the_gate_did(released: Project) -> None:
+    """By the rows that judged then, and with what they had been asked until then."""
+    asked: list[tuple[int, int]] = []
+
+    def seen(policy: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        asked.append((len(inputs.rows.need()), inputs.questions))
+        return judge(policy, inputs, *rest, **more)
+
+    bring(released, flattering=True)
+    for strength in (0.7, 0.8, 0.9):
+        released.retrain(strength)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workspace, "judge", seen)
+        registered(released, 0.5)
+        (then,) = asked
+        asked.clear()
+        patch.setattr(backtest, "judge", seen)
+        released.ask("policy", "test")
+    assert asked == [(KNOWN, 1), then]
+    assert then[0] == KNOWN
+    assert then[1] > 2

@@ -66,11 +66,13 @@ def find_judged_rows(
     model: str | None,
     key: list[str],
     settled: str | None = None,
+    until: str | None = None,
 ) -> JudgedRows:
     """Of the test set of `commit`, and of a `test` (md5) that is not committed yet.
 
     `model` is the candidate's (md5), by rows told apart by `key`. What the oldest version was
     tested on judges, whoever brought it, or what the version was that the policy calls `settled`.
+    `until` is a time (ISO 8601) after which nothing counts as asked.
     """
     git, registry = place.git, place.registry
     if registry is None or not registry.versions:
@@ -80,7 +82,11 @@ def find_judged_rows(
     first = registry.version(settled or registry.versions[0]).commit
     committed = digest_of_test(git.blobs([f"{commit}:dvc.lock"])[0])
     steps = steps_since(git, first, commit) + step_to(committed, test)
-    asked = asked_of(git, commit, registry.commits).without(model)
+    versions = registry.commits
+    if until is not None:
+        records = [registry.version(version) for version in registry.versions]
+        versions = [made.commit for made in records if made.created <= until]
+    asked = asked_of(git, commit, versions, until).without(model)
     return JudgedRows(load(lambda: _waiting(place, steps, key)), asked)
 
 

@@ -97,11 +97,12 @@ def available(steps: Sequence[Step], there: Callable[[str], bool]) -> list[Step]
     return joined
 
 
-def asked_of(git: Git, end: str, versions: Iterable[str]) -> Asked:
+def asked_of(git: Git, end: str, versions: Iterable[str], until: str | None = None) -> Asked:
     """The models that this clone knows to have been asked of the test set of `end`.
 
     Each dvc.lock of any branch, tag or pull request that was fetched names one. Those whose test
     set is an earlier one of the branch were asked of that. `versions` are commits of versions.
+    Commits after `until` (ISO 8601) do not count.
     """
     line = [text for text in _locks(git, _changes_of_lock(git, end)) if text]
     tests = [digest_of_test(text) for text in line]
@@ -110,8 +111,8 @@ def asked_of(git: Git, end: str, versions: Iterable[str]) -> Asked:
         if tests[at] != tests[at - 1] and _can_tell(line[at - 1], line[at]):
             earlier |= set(tests[:at])
     earlier -= set(tests[-1:])
-    words = ("log", "--all", "--full-history", f"--max-count={MOST}", "--format=%H")
-    commits = git(*words, "--", "dvc.lock").split()
+    words = ["log", "--all", "--full-history", f"--max-count={MOST}", "--format=%H"]
+    commits = git(*words, *([f"--until={until}"] if until else []), "--", "dvc.lock").split()
     asked, passed = (
         {model for test, model in map(_named, set(_locks(git, those))) if test not in earlier}
         for those in (commits, list(versions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
-from gatewright.gate.policy import Policy
+from gatewright.gate.judged_rows import Place, find_judged_rows
+from gatewright.gate.policy import Policy, settled_by
 from gatewright.gate.verdict import judge
-from gatewright.paths import TEST
+from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import fetch_champion
 from gatewright.registry.git_registry import Registry
@@ -37,7 +38,8 @@ class Replayed:
 def replay(workspace: Workspace, environment: str, as_json: bool) -> str:
     """Which of the registered versions would pass, judged by the policy at hand.
 
-    Each is compared with what was live in the environment when it was registered.
+    Each is compared with what was live in the environment when it was registered, on the rows that
+    judged then, and what they had been asked before counts.
     """
     rules = workspace.project.policy(environment)
     with workspace.git.alone():
@@ -74,8 +76,15 @@ def _replayed(
             champion = fetch_champion(workspace.git, workspace.storage, earlier, first, other)
         known = other / TEST if champion else None
         source = Source.at(workspace.git, record.commit)
-        types = allowed_types(workspace.root)
-        verdict = judge(rules, gather(rules, folder, source, champion, known, types))
+        inputs = gather(rules, folder, source, champion, known, allowed_types(workspace.root))
+        place = Place(*(workspace.git, workspace.storage, registry, first, folder, Path(name)))
+        outs, key, settled = inputs.lock.outs, list(inputs.contract.key), settled_by(rules)
+        judged = find_judged_rows(
+            *(place, record.commit, outs.get(TEST), outs.get(MODEL), key, settled),
+            until=record.created,
+        )
+        inputs = replace(inputs, waiting=judged.waiting, asked=judged.asked)
+        verdict = judge(rules, inputs)
     stopped = [*verdict.lines("refuse"), *verdict.lines("unsure")]
     return Replayed(record.version, before, verdict.decision, stopped)
 
