@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from hub import BOT, Hub
 from parcels import Project
 
 from gatewright.paths import MODEL
+
+Shared = Callable[[str, Callable[[Path], object]], Path]
 
 SERVER = "https://github.com"
 RUN = f"{SERVER}/acme/late-flights/actions/runs/"
@@ -23,9 +27,6 @@ class Runs:
 
     def __init__(self, project: Project, hub: Hub, patch: pytest.MonkeyPatch) -> None:
         self.project, self.hub, self.patch = project, hub, patch
-        project.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
-        project.commit("Ask for approval")
-        project.git("push", "--quiet", "origin", "HEAD")
         project.on_github()
         hub.head_sha = lambda branch: project.git("ls-remote", "origin", branch).split()[0]
         patch.setenv("GITHUB_SERVER_URL", SERVER)
@@ -61,15 +62,27 @@ class Runs:
         self.project.change_branch("registry", change)
 
 
+@pytest.fixture(scope="session")
+def made_approved(made_second: Project, shared: Shared) -> Project:
+    def make(folder: Path) -> None:
+        project = made_second.copy(folder)
+        project.mlops("promote", "1.1.0", "--to", "staging")
+        project.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
+        project.commit("Ask for approval")
+        project.git("push", "--quiet", "origin", "HEAD")
+        project.rewrite(LIVE, "run: null", f"run: {RUN}1")
+        project.rewrite(LIVE, "approved_by: null", "approved_by: ada")
+        shutil.rmtree(folder / "stranger")
+
+    return Project(shared("parcels-approved", make) / "parcels")
+
+
 @pytest.fixture
-def runs(second: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Runs:
+def runs(made_approved: Project, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """1.1.0 is in staging; 1.0.0 was approved for production by ada in run 1."""
-    second.mlops("promote", "1.1.0", "--to", "staging")
-    runs = Runs(second, hub, monkeypatch)
+    runs = Runs(made_approved.copy(tmp_path), hub, monkeypatch)
     hub.run(1, "release.yml")
     hub.approve(1, "production", "ada")
-    second.rewrite(LIVE, "run: null", f"run: {RUN}1")
-    second.rewrite(LIVE, "approved_by: null", "approved_by: ada")
     return runs
 
 
