@@ -154,6 +154,7 @@ class GitHubActions:
         self.variables: dict[str, str] = {}
         self.env: dict[str, str] = {}
         self.actor = "octocat"
+        self.prepared = True  # an environment is there before `uv sync` looks, as from a cache
         gh = self.place / "bin/gh"
         gh.parent.mkdir()
         workflow = f"{SLUG}/.github/workflows/release.yml"
@@ -385,6 +386,7 @@ class GitHubActions:
             "GITHUB_RUN_ID": str(number),
             "GITHUB_RUN_ATTEMPT": "2" if again else "1",
             "STANDIN": str(run),
+            "PREPARED": str(self.project.venv) if self.act and self.prepared else "",
             "UV_CACHE_DIR": self._cache(),
             "UV_LINK_MODE": "hardlink",
             "OMP_NUM_THREADS": ENVIRONMENT["OMP_NUM_THREADS"],
@@ -575,6 +577,21 @@ class GitHubActions:
     def _cache(self) -> str:
         said = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True)
         return said.stdout.strip() or os.environ["UV_CACHE_DIR"]
+
+
+def went_well(walk: Walk, *jobs: str) -> None:
+    assert walk.status == 0, walk.end
+    assert {job for job, result in walk.jobs.items() if result == "success"} == set(jobs)
+
+
+def shown(github: GitHubActions) -> list[tuple[str, str]]:
+    """The deployments that GitHub shows as done."""
+    hub = github.hub
+    return [
+        (made["environment"], made["ref"])
+        for made in hub.deployments
+        if [status["state"] for status in hub.statuses.get(made["id"], [])] == ["success"]
+    ]
 
 
 def _stand_in(name: str) -> Path:

@@ -56,6 +56,7 @@ def test_our_own_packages_are_asked_about(
     git("push", "--quiet", "--no-verify", str(ours.origin), f"{here}:refs/heads/main")
     git("clone", "--quiet", str(ours.origin), str(ours.root))
     with Advisories() as advisories, on_github(ours, published) as github:
+        github.prepared = False  # the template's environment is another one
         github.variables = {"ADVISORY_SERVICE": "osv", "ADVISORY_URL": advisories.url}
         walk = github.schedule("dependencies.yml")
         assert walk.jobs == {"dependencies": "success"}, walk.end

@@ -36,6 +36,7 @@ def whole(project: Project, published: Description) -> Iterator[GitHubActions]:
     project.git("remote", "add", "origin", str(project.origin))
     project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
     with on_github(project, published) as github:
+        github.prepared = False  # here the environment is installed, all of it
         github.branch("change")
         yield github
 

@@ -1,20 +1,18 @@
 """Releases, promotions and rollbacks, through the workflows themselves.
 
-Each path of a workflow is walked by `act` once; the rest, and every bad day of GitHub, by the same
-steps in this process.
+Each path of a workflow is walked by `act` once, the way of a merge to production in
+`test_steps.py`; the rest, and every bad day of GitHub, by the same steps in this process.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import yaml
-from acting import GitHubActions, Walk, on_github
+from acting import GitHubActions, Walk, on_github, shown, went_well
 from projects import Parcels, Project, change_library, owned
 from published import Description
 
@@ -65,62 +63,7 @@ def promote(github: GitHubActions, version: str, **more: Any) -> Walk:
     return github.dispatch("promote.yml", inputs, **more)
 
 
-def went_well(walk: Walk, *jobs: str) -> None:
-    assert walk.status == 0, walk.end
-    assert {job for job, result in walk.jobs.items() if result == "success"} == set(jobs)
-
-
-def shown(github: GitHubActions) -> list[tuple[str, str]]:
-    """The deployments that GitHub shows as done."""
-    hub = github.hub
-    return [
-        (made["environment"], made["ref"])
-        for made in hub.deployments
-        if [status["state"] for status in hub.statuses.get(made["id"], [])] == ["success"]
-    ]
-
-
 # Releases
-
-
-LIVE = "environments/production.yaml"
-DEMANDED = "protection: {production: [signature, attestation]}"
-
-
-def test_a_merge_is_released_as_far_as_production(merged: GitHubActions) -> None:
-    """Signed and attested, as production demands."""
-    merged.project.edit("gates.yaml", "protection: {production: []}", DEMANDED)
-    merged.variables["ATTESTATIONS"] = "true"
-    assert isinstance(merged.project, Parcels)
-    merged.project.add_card()
-    commit = merged.merge()
-    with by_act(merged):
-        walk = merged.pushed(approved_by="ada")
-    went_well(walk, "register", "promote")
-    project = merged.project
-    assert project.live() == dict.fromkeys(("dev", "staging", "production"), "1.0.0")
-    assert "Running stage" in walk.log, "what nobody stored is built once"
-    (event,) = project.ask("history", "production")
-    assert (event["by"], event["approved_by"]) == ("octocat", "ada")
-    assert event["run"].endswith(f"/actions/runs/{walk.run_id}")
-    assert project.git("rev-list", "-n1", "refs/mlops/origin/tags/v1.0.0") == commit
-    (release,) = merged.hub.releases
-    assert (release["tag_name"], release["prerelease"]) == ("v1.0.0", False)
-    for part in ("Model card", "decision: 'yes'", "model/model.skops"):
-        assert part in release["body"]
-    assert shown(merged) == [(name, "v1.0.0") for name in ("dev", "staging", "production")]
-    record = yaml.safe_load(project.git("show", "refs/mlops/origin/registry:" + LIVE))
-    assert record["evidence"]["protection"] == ["signature", "attestation"]
-    bom = json.loads((walk.artifacts / "bill-of-materials/bom.json").read_text())
-    assert bom["metadata"]["component"]["version"] == "1.0.0"
-
-    (project.root / "docs/notes.md").write_text("Words.\n")
-    merged.merge()
-    walk = merged.pushed()
-    went_well(walk, "register")
-    assert "This model is registered already, as 1.0.0." in walk.log
-    assert "Running stage" not in walk.log
-    assert project.live()["production"] == "1.0.0"
 
 
 def test_production_takes_only_what_is_vouched_for_where_it_demands_it(

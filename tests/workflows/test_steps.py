@@ -6,13 +6,15 @@ a step or job hands on, the artifacts and the summary. Paths differ, and what na
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import GitHubActions, Walk, on_github
+import yaml
+from acting import GitHubActions, Walk, on_github, shown, went_well
 from projects import Parcels, copy, owned
 from published import Description
 from steps import evaluate
@@ -26,7 +28,7 @@ OWN = re.compile(
 )
 # Where something lies in a walk.
 PLACES = re.compile(
-    r"GITHUB_(ENV|EVENT_PATH|OUTPUT|PATH|STEP_SUMMARY|WORKSPACE)|RUNNER_TEMP|STANDIN|PATH|HOME"
+    r"GITHUB_(ENV|EVENT_PATH|OUTPUT|PATH|STEP_SUMMARY|WORKSPACE)|RUNNER_TEMP|STANDIN|PREPARED|PATH|HOME"
     r"|XDG_CACHE_HOME|GITHUB_API_URL|GIT_SSH_COMMAND|GITHUB_SHA|REGISTRY_KEY|SIGNING_KEY"
 )
 
@@ -54,8 +56,14 @@ def files(walk: Walk) -> set[str]:
 Act = Callable[[GitHubActions], Walk]
 
 
-def alike(project: Parcels, published: Description, folder: Path, walk: Act) -> tuple[Walk, Any]:
-    """Walk twice from the same state; the walk by `act`, and both hubs."""
+def alike(
+    project: Parcels,
+    published: Description,
+    folder: Path,
+    walk: Act,
+    then: Callable[[GitHubActions, Walk], None] = lambda *_: None,
+) -> tuple[Walk, Any]:
+    """Walk twice from the same state, and look `then` what came of each; the walk by `act`."""
     walks, hubs = [], []
     for act in (True, False):
         here = copy(project, folder / ("act" if act else "steps"))
@@ -64,6 +72,7 @@ def alike(project: Parcels, published: Description, folder: Path, walk: Act) -> 
                 github.note_calls()
             walks.append(walk(github))
             hubs.append(github.hub)
+            then(github, walks[-1])
     by_act, by_steps = walks
     assert by_steps.jobs == by_act.jobs, by_steps.log + by_act.end
     assert by_steps.status == min(by_act.status, 1)
@@ -92,23 +101,62 @@ def test_a_pull_request_that_is_refused(
     assert len(by_act.calls) == 4
 
 
-def test_a_release_of_a_private_repository(
+LIVE = "environments/production.yaml"
+DEMANDED = "protection: {production: [signature, attestation]}"
+
+
+def test_a_merge_is_released_as_far_as_production(
     trained: Parcels, published: Description, tmp_path: Path
 ) -> None:
-    """One workflow calls another, with what a job handed on; a condition asks a variable."""
+    """Signed and attested, as production demands; the repository is private.
+
+    One workflow calls another, with what a job handed on; a condition asks a variable.
+    """
     owned(trained)
+    trained.edit("gates.yaml", "protection: {production: []}", DEMANDED)
+    trained.add_card()
 
     def walk(github: GitHubActions) -> Walk:
         github.hub.repository["private"] = True
         github.variables["ATTESTATIONS"] = "true"
         github.apply_settings()
         github.merge()
-        return github.pushed(until="dev")
+        return github.pushed(approved_by="ada")
 
-    by_act, hub = alike(trained, published, tmp_path, walk)
-    assert by_act.jobs == {"register": "success", "promote": "success"}
-    assert [deployment["environment"] for deployment in hub.deployments] == ["dev"]
+    by_act, hub = alike(trained, published, tmp_path, walk, released)
+    assert [one["environment"] for one in hub.deployments] == ["dev", "staging", "production"]
     assert by_act.noted("attested")
+
+
+def released(github: GitHubActions, walk: Walk) -> None:
+    """What a release leaves behind; and that a merge without a model releases nothing."""
+    went_well(walk, "register", "promote")
+    project = github.project
+    assert project.live() == dict.fromkeys(("dev", "staging", "production"), "1.0.0")
+    assert "Running stage" in walk.log, "what nobody stored is built once"
+    (event,) = project.ask("history", "production")
+    assert (event["by"], event["approved_by"]) == ("octocat", "ada")
+    assert event["run"].endswith(f"/actions/runs/{walk.run_id}")
+    commit = project.git("rev-parse", "HEAD")
+    assert project.git("rev-list", "-n1", "refs/mlops/origin/tags/v1.0.0") == commit
+    (release,) = github.hub.releases
+    assert (release["tag_name"], release["prerelease"]) == ("v1.0.0", False)
+    for part in ("Model card", "decision: 'yes'", "model/model.skops"):
+        assert part in release["body"]
+    assert shown(github) == [(name, "v1.0.0") for name in ("dev", "staging", "production")]
+    record = yaml.safe_load(project.git("show", "refs/mlops/origin/registry:" + LIVE))
+    assert record["evidence"]["protection"] == ["signature", "attestation"]
+    bom = json.loads((walk.artifacts / "bill-of-materials/bom.json").read_text())
+    assert bom["metadata"]["component"]["version"] == "1.0.0"
+    if github.act:
+        return
+    (project.root / "docs/notes.md").write_text("Words.\n")
+    github.merge()
+    walk = github.pushed()
+    went_well(walk, "register")
+    assert "This model is registered already, as 1.0.0." in walk.log
+    assert "Running stage" not in walk.log
+    assert project.live()["production"] == "1.0.0"
 
 
 EXPRESSIONS: dict[str, Any] = {

@@ -69,6 +69,7 @@ def github(tmp_path: Path, published: Description) -> Iterator[GitHubActions]:
     ours.git("commit", "--quiet", "--no-verify", "-m", "The template")
     ours.git("push", "--quiet", "origin", "main")
     with on_github(ours, published) as github:
+        github.prepared = False  # its environment is another one than that of a project
         for name, script in (("uv", UV), ("gh", GH)):
             path = github.place / "bin" / name
             path.write_text(script.format(uv=shutil.which("uv"), place=github.place))
