@@ -102,8 +102,8 @@ def _flights(baked: Project, shared: Callable[..., Path]) -> Project:
 def _flights_live(_flights: Project, shared: Callable[..., Path]) -> Project:
     def make(folder: Path) -> None:
         project = copy(_flights, folder)
-        project.mlops("register")
-        project.mlops("promote", "1.0.0", "--to", "dev")
+        project.inside("register")
+        project.inside("promote", "1.0.0", "--to", "dev")
 
     return Project(shared("flights-live", make) / "late-flights", _flights.venv)
 

@@ -55,7 +55,7 @@ def test_a_fresh_clone_needs_no_training(trained: Parcels) -> None:
 def test_other_models_are_one_word_away(flights: Project, model: str) -> None:
     flights.edit("params.yaml", "model: gradient_boosting", f"model: {model}")
     flights.edit("params.yaml", "n_estimators: 100", "n_estimators: 30")  # it takes less time
-    flights.mlops("run", "train")
+    flights.inside("run", "train")
     verdict = flights.ask("gate")
     assert verdict["decision"] == "yes"
     assert verdict["metrics"]["roc_auc"]["candidate"]["value"] > 0.7
@@ -84,7 +84,7 @@ rows.to_parquet(path, index=False)
 def test_new_months_move_no_row_to_the_other_side(flights: Project) -> None:
     shutil.copytree(flights.root / "data/split", flights.root / "before")
     shutil.copy(flights.root / "data/incoming/2013-09.parquet", flights.root / "data/raw")
-    flights.mlops("run", "split")
+    flights.inside("run", "split")
     compare = """
 import pandas
 for side, grown in (("train", 27010), ("test", 0)):

@@ -118,6 +118,11 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         return self.run("mlops", *words, expect=expect, env=env)
 
+    def inside(self, *words: str) -> None:
+        """`mlops` in this process, its stages too: for what only leads to what is tested."""
+        done = in_process(words, self.root, ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+
     def ask(self, *words: str, expect: int | None = 0) -> Any:
         return json.loads(self.mlops(*words, "--json", expect=expect).stdout)
 

@@ -1,7 +1,7 @@
 """Pull requests walk up to the model gate, good and bad, through the workflow itself.
 
-By `act` each of its paths once, and the flights: one that is good, one that overfits, one that is
-poisoned. Every other kind of bad by the same steps in this process, around a tiny project.
+By `act` each of its paths once, with the flights that are good. By the same steps in this process
+the flights that overfit and that are poisoned, and every other kind of bad around a tiny project.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def github(live: Parcels, published: Description) -> Iterator[GitHubActions]:
 
 @pytest.fixture
 def flights_github(flights_live: Project, published: Description) -> Iterator[GitHubActions]:
-    """As `github` with the flights, by `act`."""
-    with on_github(flights_live, published) as github:
+    """As `github` with the flights."""
+    with on_github(flights_live, published, act=False) as github:
         github.branch("change")
         yield github
 
@@ -90,8 +90,8 @@ def refused(walk: Walk, *checks: str) -> None:
 
 
 def retrain(project: Project) -> None:
-    project.mlops("run")
-    project.mlops("push")
+    project.inside("run")
+    project.inside("push")
 
 
 # Good ones
@@ -115,6 +115,7 @@ def test_a_good_model_is_let_in_with_figures_slices_and_a_chart(
     github = flights_github
     github.project.edit("params.yaml", "max_iter: 100", "max_iter: 110")
     retrain(github.project)
+    github.act = True
     walk = github.pull_request()
     let_in(walk)
     assert walk.verdict["champion"] == "1.0.0"
@@ -175,7 +176,6 @@ def test_a_worse_model_is_refused(flights_github: GitHubActions) -> None:
     walk = github.pull_request()
     refused(walk, "champion", "behaviour", "baseline", "bounds")
     assert "worse than 1.0.0" in walk.verdict["sentence"]
-    github.act = False
     assert github.completed(walk).status == 0
     assert "No: the model may not enter dev." in github.hub.comments[0]["body"]
 
