@@ -288,6 +288,25 @@ def test_rows_of_one_group_are_not_taken_for_independent() -> None:
     assert mean_error(values, groups) > 2.5 * mean_error(values)
 
 
+def test_groups_make_no_interval_narrower() -> None:
+    """One that has nearly all rows, of many, would let whatever it costs look certain."""
+    values = np.random.default_rng(0).normal(size=1000)
+    lopsided = np.append(np.zeros(940, dtype=int), np.arange(1, 61))
+    for groups in (np.zeros(1000, dtype=int), lopsided):
+        assert mean_error(values, groups) >= mean_error(values)
+
+
+def test_a_slice_that_is_one_group_is_refused_only_if_that_is_proven() -> None:
+    """As of shops, where rows are grouped by the shop: one group alone has no spread."""
+    alarms = 0
+    for seed in range(20):
+        world = World(2000, seed)
+        world.contract = parse_contract(CONTRACT.replace("time: sent", "time: sent\ngroup: shop"))
+        found = world.ask(SlicesCheck, metrics={"log_loss": 0.0, "roc_auc": 0.0}, min_rows=300)
+        alarms += "refuse" in statuses(found).values()
+    assert alarms <= 4  # 5%; five of twenty come once in 390 times
+
+
 @pytest.mark.parametrize(("group", "count"), [("day", 60), ("week", 9), ("month", 3), ("shop", 2)])
 def test_rows_of_one_day_week_or_month_are_a_group(group: str, count: int) -> None:
     rows = make_rows(1440).assign(sent=pd.date_range("2026-01-01", periods=1440, freq="h"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,18 @@ def mean_error(values: NDArray[np.float64], groups: NDArray[np.int64] | None = N
     """The standard error of the mean of values of shape (n,).
 
     With groups (codes from 0, shape (n,)), rows of a group are not taken for independent (Liang
-    and Zeger 1986).
+    and Zeger 1986). They make it no smaller, as one that has nearly all rows would.
     """
     centred = values - values.mean()
-    if groups is not None:
-        centred = np.bincount(groups, weights=centred)
-    units = np.count_nonzero(np.bincount(groups)) if groups is not None else len(values)
-    return float(np.sqrt((centred**2).sum() * units / max(units - 1, 1)) / len(values))
+    alone = _spread(centred, len(values)) / len(values)
+    if groups is None:
+        return alone
+    sums = np.bincount(groups, weights=centred)
+    return max(alone, _spread(sums, int(np.count_nonzero(np.bincount(groups)))) / len(values))
+
+
+def _spread(sums: NDArray[Any], units: int) -> float:
+    return float(np.sqrt((sums**2).sum() * units / max(units - 1, 1)))
 
 
 def share_error(flags: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> float:

@@ -76,9 +76,12 @@ def part(
 ) -> Slice:
     """Measure models on some of the rows (positions), on the same ones all.
 
-    ROC AUC by DeLong where rows are independent, all else by the paired bootstrap.
+    ROC AUC by DeLong where rows are independent, all else by the paired bootstrap. Rows that are
+    all of one group, as where the slices are the groups, are taken for independent.
     """
     inside = y[rows]
+    if groups is not None and len(np.unique(groups[rows])) < 2:
+        groups = None
     some = {name: said[rows] for name, said in answers.items()}
     measured: dict[str, tuple[Metric, Floats, Floats]] = {}
     slow = []
