@@ -94,6 +94,40 @@ def test_honest_losses_are_refused_at_most_at_the_nominal_rate() -> None:
     assert alarms <= 4  # 1%, of which five of a hundred come once in 3,000 times
 
 
+def late(before: pd.DataFrame, now: pd.DataFrame) -> list[Finding]:
+    change = compare_training(before, now, PARCELS)
+    found = DataCheck.check(DataCheck.Settings(), change)
+    return [one for one in found if one.subject.startswith("late rows")]
+
+
+@pytest.mark.parametrize("stray", [0, 3])
+@pytest.mark.parametrize("since", [4000, 4800])
+def test_a_shop_whose_newest_rows_have_not_come_is_told(since: int, stray: int) -> None:
+    """From the first of the new rows on, or later; a few that come all the same hide nothing."""
+    rows = parcels()
+    gone = (rows["shop"] == "west") & (rows["number"] >= since)
+    gone &= rows["number"] < rows["number"][gone].iloc[-1 - stray]
+    (finding,) = late(rows[:4000], rows[~gone])
+    assert (finding.status, finding.subject) == ("warn", "late rows, shop west")
+    day = str(rows["sent"][since].date())
+    assert finding.message.startswith(f"hardly any rows since {day}: ")
+
+
+def test_a_shop_that_closed_long_ago_is_late_no_more() -> None:
+    rows = parcels()
+    gone = (rows["shop"] == "west") & (rows["number"] >= 2500)
+    assert late(rows[~gone][:4000], rows[~gone]) == []
+
+
+def test_rows_that_came_are_not_called_late() -> None:
+    """Nor where half of a shop's went, which may be how it is now."""
+    for seed in range(100):
+        rows = parcels(seed)
+        half = (rows["shop"] == "west") & (rows["number"] % 2 == 0) & (rows["number"] > 4000)
+        assert late(rows[:4000], rows) == []
+        assert late(rows[:4000], rows[~half]) == []
+
+
 DECISION = """\
 decision:
   description: Is it packed twice?

@@ -12,6 +12,7 @@ from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Estimate
 from gatewright.evaluation.duplicates import odd_duplicates
 from gatewright.evaluation.label_noise import LabelDoubt, doubtful_share, label_disagreement
+from gatewright.evaluation.late_rows import Late, late_rows
 from gatewright.evaluation.target_shift import target_shift
 from gatewright.evaluation.training_rows import TrainingRows, champion_twins
 from gatewright.evaluation.unseen_values import UnseenValues, unseen_values
@@ -30,7 +31,8 @@ class TrainingDiff:
     new rows beyond what is usual among the champion's, and beyond chance.
     disagreement: of all touched rows; parts: by label and slice, with intervals after Holm.
     unmeasured: why there is no disagreement. doubtful_labels: without a champion, the share of
-    all rows. vanished: by part and label, what of the champion's rows is gone.
+    all rows. vanished: by part and label, what of the champion's rows is gone. late: slices
+    whose newest rows have not come.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class TrainingDiff:
     unmeasured: str = ""
     doubtful_labels: float | None = None
     vanished: tuple[Vanished, ...] = ()
+    late: tuple[Late, ...] = ()
 
 
 def compare_training(
@@ -104,6 +107,7 @@ def compare_training(
         parts=parts,
         unmeasured=unmeasured,
         vanished=vanished_rows(rows, gone, contract),
+        late=late_rows(rows, contract),
     )
 
 

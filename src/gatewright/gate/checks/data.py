@@ -50,6 +50,7 @@ class DataCheck(Check):
             return
         yield from _rows(settings, change)
         yield from _vanished(settings, change)
+        yield from _late(change)
         yield from _columns(settings, change)
         yield from _balance(settings, change)
         yield from _labels(settings, change)
@@ -85,6 +86,16 @@ def _vanished(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Fi
             told = Finding("pass", f"the most in {part.name}: {said}", "rows gone, by part")
     if told is not None:
         yield told
+
+
+def _late(change: TrainingDiff) -> Iterator[Finding]:
+    """A shop may have closed, so it is told and stops nothing."""
+    for part in change.late:
+        said = (
+            f"hardly any rows since {part.since}: {part.came:,} came, and about "
+            f"{part.expected:,.0f} were to be expected. Does it exist no more, or are they late?"
+        )
+        yield Finding("warn", said, f"late rows, {part.name}")
 
 
 def _columns(settings: DataCheck.Settings, change: TrainingDiff) -> Iterator[Finding]:
