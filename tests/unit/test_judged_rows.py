@@ -182,6 +182,19 @@ def test_a_lock_that_names_no_test_set_hides_no_step(released: Project) -> None:
     assert step(text)[3:] == [Step(new, old, False)], "another environment is no data"
 
 
+@pytest.mark.parametrize("path", ["params.yaml", "dvc.yaml", "src/helper.py", "README.md"])
+def test_rows_beside_what_no_lock_knows_of_are_no_data_alone(path: str, released: Project) -> None:
+    """A parameter that no stage names any more changes, and dvc.lock says nothing of it."""
+    start, lock = released.git("rev-parse", "HEAD"), released.root / "dvc.lock"
+    text = lock.read_text()
+    lock.write_text(text.replace(parse_lock(text).outs[TEST], "a" * 32))
+    with (released.root / path).open("a") as file:
+        file.write("# more\n")
+    released.commit()
+    (step,) = steps_since(Git(released.root), start, "HEAD")
+    assert step.data_alone == (path == "README.md")
+
+
 # The rules, from plain data
 
 LOCK = """\

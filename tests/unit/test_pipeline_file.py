@@ -240,6 +240,20 @@ LET_PASS: dict[str, tuple[Callable[[Project], None], set[str], str]] = {
         {"evaluate"},
         "",
     ),
+    "a dependency that is left out": (
+        edit("dvc.yaml", "deps: [contract.yaml, data/raw, ", "deps: [contract.yaml, "),
+        set(),
+        "dvc.lock says that the stage train stands on data/raw, and dvc.yaml does not. Bring it "
+        "back, or run `uv run dvc repro --force train`",
+    ),
+    "a parameter that is left out, and changes": (
+        all_of(
+            edit("dvc.yaml", "    params: [train]\n", ""),
+            write("params.yaml", "train: {C: 50.0}\n"),
+        ),
+        set(),
+        "dvc.lock says that the stage train stands on train of params.yaml",
+    ),
     "a number of another type": (
         write("params.yaml", "train: {C: 1}\n"),
         set(),

@@ -74,7 +74,12 @@ class Changes:
             return True
         if path in _ENVIRONMENT:
             return self.environment
-        return not any(pattern.fullmatch(path) for pattern in _HARMLESS)
+        return not is_harmless(path)
+
+
+def is_harmless(path: str) -> bool:
+    """Whether no model is made from a file of that path."""
+    return any(pattern.fullmatch(path) for pattern in _HARMLESS)
 
 
 def find_changes(git: Git, base: str, head: str = "HEAD") -> Changes:

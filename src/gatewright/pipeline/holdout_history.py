@@ -13,6 +13,7 @@ from typing import Any
 from gatewright.adapters.git import Git, GitError
 from gatewright.errors import Refused, Undecided
 from gatewright.paths import MODEL, TEST
+from gatewright.pipeline.changes import is_harmless
 from gatewright.pipeline.dvc_lock import parse_lock
 
 RAW = "data/raw"
@@ -75,9 +76,24 @@ def steps_since(git: Git, start: str, end: str) -> list[Step]:
         after = digest_of_test(new)
         if after is not None and last not in (None, after):
             known = digest_of_test(old) == last and environment == other
-            steps.append(Step(str(last), after, known and _can_tell(str(old), str(new))))
+            alone = known and _can_tell(str(old), str(new)) and _only_data(git, commit, str(new))
+            steps.append(Step(str(last), after, alone))
         last = after or last
     return steps
+
+
+def _only_data(git: Git, commit: str, lock: str) -> bool:
+    """Whether a commit changes raw data, what was made from it, and what makes no model.
+
+    Git knows of parameters and code that no stage names, and dvc.lock does not.
+    """
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", f"{commit}^", commit)
+    made = {"dvc.lock", f"{RAW}.dvc", *parse_lock(lock).outs}
+    return all(
+        path in made or path.startswith((f"{RAW}/", "reports/")) or is_harmless(path)
+        for path in git(*words).split("\0")
+        if path and path not in _ENVIRONMENT
+    )
 
 
 def step_to(before: str | None, after: str | None) -> list[Step]:

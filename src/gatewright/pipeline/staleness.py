@@ -103,6 +103,11 @@ class _Reader:
                 f"dvc.lock says that the stage {stage.name} writes {out}, and {NAME} does not. "
                 "Bring it back, or remove it there"
             )
+        if locked and (left := _left_out(stage, locked)):
+            self.doubts.append(
+                f"dvc.lock says that the stage {stage.name} stands on {', '.join(left)}, and "
+                f"{NAME} does not. Bring it back, or run `uv run dvc repro --force {stage.name}`"
+            )
         commands = (stage.cmd,) if isinstance(stage.cmd, str) else tuple(stage.cmd)
         deps = frozenset(stage.deps.values())
         return PipelineStage(stage.name, commands, deps, stage.frozen, changed)
@@ -167,6 +172,15 @@ class _Reader:
         if not isinstance(values, dict):
             raise Refused(f"{file} must be a mapping of keys to values. Correct it and run again.")
         return values
+
+
+def _left_out(stage: DeclaredStage, locked: LockedStage) -> list[str]:
+    """The dependencies and parameters that a lock holds and nobody would compare any more."""
+    left = sorted(set(locked.deps) - set(stage.deps))
+    for file, values in locked.params.items():
+        if keys := stage.params.get(file, ("",)):  # none: the whole file
+            left += [f"{key} of {file}" for key in sorted(set(values) - set(keys))]
+    return left
 
 
 def _at(values: Any, key: str) -> Any:
