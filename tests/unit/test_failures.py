@@ -269,3 +269,33 @@ def test_in_no_state_of_a_repository_a_command_ends_in_a_traceback(
         said = answered(released, *words.split())
         assert said.status in (0, 1, 2, 64), (words, said)
         assert "internal error" not in said.err, (words, said.err)
+
+
+# Who is not root
+
+# Root without the capabilities that pass by what a file's mode says.
+AS_SOMEBODY = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+CLOSED: dict[str, tuple[str, int, str, str]] = {
+    "reports that may not be written": ("reports", 0o555, "gate", "reports/gate.json"),
+    "a policy that may not be read": ("gates.yaml", 0o000, "gate", "gates.yaml"),
+    "a lock that may not be read": ("dvc.lock", 0o000, "gate", "dvc.lock"),
+    "a contract that may not be read": ("contract.yaml", 0o000, "promote 1.0.0 --to dev", ""),
+}
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read and write everything"
+)
+@pytest.mark.parametrize(("path", "mode", "words", "told"), CLOSED.values(), ids=CLOSED)
+def test_what_may_not_be_read_or_written_is_a_sentence(
+    path: str, mode: int, words: str, told: str, released: Project
+) -> None:
+    (released.root / path).chmod(mode)
+    first = AS_SOMEBODY if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*first, *MLOPS, *words.split()], cwd=released.root, capture_output=True, text=True
+    )
+    (released.root / path).chmod(0o755)
+    no_traceback(done.stdout, done.stderr)
+    assert done.returncode == 2, done
+    assert f"Permission denied: {told or path}" in done.stderr

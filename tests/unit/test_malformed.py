@@ -17,7 +17,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parcels import CONTRACT, DVC, FILES, GATES
+from parcels import CONTRACT, DVC, FILES, GATES, Project
 
 from gatewright.adapters.dvc import Storage, must
 from gatewright.adapters.git_storage import StorageBranch
@@ -26,7 +26,9 @@ from gatewright.contract.schema import parse_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
 from gatewright.pipeline.dvc_lock import locked_stages, parse_lock
+from gatewright.pipeline.lock_verification import unlisted_code
 from gatewright.pipeline.pipeline_file import parse_pipeline, parse_tracked
+from gatewright.pipeline.staleness import read_pipeline
 
 LOCK = """\
 schema: '2.0'
@@ -98,6 +100,26 @@ def test_whatever_is_written_there_is_read_or_refused(
         except Exception as error:
             pytest.fail(f"{type(error).__name__}: {error}\n{text}")
     assert refused > 200
+
+
+def test_whatever_dvc_yaml_says_is_held_against_the_files_or_refused(trained: Project) -> None:
+    """Each third of the same, in a project: what it names is looked for there."""
+    lock = parse_lock((trained.root / "dvc.lock").read_text())
+    said = dict.fromkeys(("refused", "stale", "doubtful", "as it was"), 0)
+    for value in list(mutated(yaml.safe_load(DVC)))[::3]:
+        text = yaml.dump(copy.deepcopy(value), allow_unicode=True)
+        (trained.root / "dvc.yaml").write_text(text)
+        try:
+            pipeline = read_pipeline(trained.root)
+            told = pipeline.doubts or unlisted_code(trained.root, pipeline, lock)
+        except Refused:
+            said["refused"] += 1
+        except Exception as error:
+            pytest.fail(f"{type(error).__name__}: {error}\n{text}")
+        else:
+            said["stale" if pipeline.stale else "doubtful" if told else "as it was"] += 1
+    assert said["refused"] > 80
+    assert min(said.values()) > 0
 
 
 WRONG = {

@@ -16,6 +16,8 @@ def read_text(path: Path) -> str:
         if path.exists() and not (path.is_file() and path.stat().st_size <= _LONGEST):
             raise OSError("no file of text")
         return path.read_text(encoding="utf-8")
+    except PermissionError:
+        raise  # it is there, and as it should be: neither Git nor the pipeline mends that
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(
             f"{path} cannot be read ({type(error).__name__}), and nothing is decided without it. "
