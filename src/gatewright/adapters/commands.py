@@ -59,4 +59,4 @@ def _environment(root: Path) -> dict[str, str]:
     """Commands call `python` and `mlops` by name, so this Python environment comes first."""
     kept = {name: value for name, value in os.environ.items() if name not in _SECRET}
     path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", os.defpath)))
-    return only_source(kept, root) | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return only_source(kept, root) | {"PATH": path}
