@@ -85,6 +85,21 @@ def test_a_shop_that_closed_is_not_picked() -> None:
     assert refused(before, before[before["shop"] != "west"], contract) == set()
 
 
+def test_what_another_column_explains_is_not_picked() -> None:
+    """Half of a shop's rows go, whatever their label; most are red, and more are broken."""
+    columns = PARCELS.columns | {"colour": PARCELS.columns["shop"]}
+    contract = PARCELS.model_copy(update={"columns": columns})
+    before = parcels(n=12000)
+    west = before["shop"] == "west"
+    before.loc[west, "broken"] |= before["number"] % 3 > 0
+    red = np.random.default_rng(1).random(len(before)) < np.where(west, 0.9, 0.2)
+    before["colour"] = np.where(red, "red", "blue")
+    kept = ~west | (np.random.default_rng(2).random(len(before)) < 0.5)
+    assert refused(before, before[kept], contract) == set()
+    picked = ~(west & before["broken"]) | kept
+    assert "rows gone, shop west, label True" in refused(before, before[picked], contract)
+
+
 def test_honest_losses_are_refused_at_most_at_the_nominal_rate() -> None:
     alarms = 0
     for seed in range(100):

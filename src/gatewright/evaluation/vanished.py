@@ -3,7 +3,9 @@
 Within a part of the rows, and within a stretch of time, rows that go at random go from every label
 alike: how many of one label do is hypergeometric. Summed over the stretches as by Mantel and
 Haenszel (1959), and held against the binomial, which is wider (Hoeffding 1956), so it is exact
-enough for few rows too. Rows older or newer than all that stay of their part aged out, and rows of
+enough for few rows too. A part may also lose more of one label because rows of another column's
+value go, which has more of it (Simpson 1951): what a single such column explains does not count
+either. Rows older or newer than all that stay of their part aged out, and rows of
 a value that is wholly gone (a shop that closed) went with it: neither count.
 """
 
@@ -48,31 +50,50 @@ def vanished_rows(rows: TrainingRows, gone: Flags, contract: Contract) -> tuple[
     found, chances = [], []
     labels = _labels(rows)
     parts = list(_parts(rows, contract))
+    columns = {column for column, _, _ in parts if column}
     counts = np.full(rows.old, True)
-    for _, inside in parts[1:]:
+    for _, _, inside in parts[1:]:
         if gone[inside].all() and len(np.unique(labels[inside])) > 1:
             counts[inside] = False
-    for part, inside in parts:
+    for column, part, inside in parts:
         inside = inside[counts[inside]]
         inside = inside[_remaining(rows, gone, inside, contract)]
         times = _stretches(rows, inside, contract)
         went, label = gone[inside], labels[inside]
         if not went.any():
             continue
-        sizes, lost = np.bincount(times), np.bincount(times, weights=went)
         for code, meaning in _meanings(rows):
             of = label == code
             count = int(of.sum())
             if count < FEWEST or count == len(of):
                 continue
-            expected = float((lost * np.bincount(times[of], minlength=len(sizes)) / sizes).sum())
+            expected = _expected(times, went, of)
             seen, total = int(went[of].sum()), int(went.sum())
+            if binom.sf(seen - 1, total, expected / total) <= ALPHA:
+                others = (rows.codes[name][inside] for name in columns - {column})
+                explained = [_expected(_within(times, codes), went, of) for codes in others]
+                expected = max([expected, *explained])
             chances.append(float(binom.sf(seen - 1, total, expected / total)))
             name = ", ".join(filter(None, (part, f"label {meaning}")))
             found.append((name, count, seen, (seen - expected) / count))
     proven = holm(chances, ALPHA)
     made = [Vanished(*about, sure) for about, sure in zip(found, proven, strict=True)]
     return tuple(sorted(made, key=lambda part: -part.excess))
+
+
+def _expected(strata: Integers, went: Flags, of: Flags) -> float:
+    """How many of a label go if, in each stratum, rows go whatever their label."""
+    sizes = np.bincount(strata)
+    lost = np.bincount(strata, weights=went)
+    labelled = np.bincount(strata[of], minlength=len(sizes))
+    return float((lost * labelled / np.maximum(sizes, 1)).sum())
+
+
+def _within(times: Integers, codes: Integers) -> Integers:
+    """Stretches of time within each value of a column; those with FEWEST rows or more."""
+    strata = (codes + 2) * STRETCHES + times
+    small = np.bincount(strata)[strata] < FEWEST
+    return np.where(small, times, strata)
 
 
 def _labels(rows: TrainingRows) -> Integers:
@@ -88,9 +109,10 @@ def _meanings(rows: TrainingRows) -> list[tuple[int, str]]:
     return list(enumerate(rows.classes or ("below the median", "above the median")))
 
 
-def _parts(rows: TrainingRows, contract: Contract) -> Iterator[tuple[str, Integers]]:
-    """All rows, and those of each value of the slices and of texts with few values."""
-    yield "", np.arange(rows.old)
+def _parts(rows: TrainingRows, contract: Contract) -> Iterator[tuple[str, str, Integers]]:
+    """All rows, and those of each value of the slices and of texts with few values: the column,
+    the part's name, and its rows."""
+    yield "", "", np.arange(rows.old)
     few = [name for name, meant in rows.texts.items() if len(meant) <= VALUES]
     for column in dict.fromkeys([*contract.slices, *few]):
         if column not in rows.codes:
@@ -103,7 +125,7 @@ def _parts(rows: TrainingRows, contract: Contract) -> Iterator[tuple[str, Intege
                 continue
             at = np.sort(order[start:end])
             text = rows.texts[column][code] if column in rows.texts else _number(rows, column, at)
-            yield f"{column} {text}", at
+            yield column, f"{column} {text}", at
 
 
 def _number(rows: TrainingRows, column: str, at: Integers) -> str:
