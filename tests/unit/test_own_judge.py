@@ -253,8 +253,16 @@ def test_what_a_candidate_cannot_have_room_for_is_its_own() -> None:
     assert judging(changed(decision=None), BASE).decision == BASE.decision
 
 
+def test_a_time_that_is_forgotten_orders_the_rows_all_the_same() -> None:
+    """Without it nobody asks whether training rows are later than test rows, or come late."""
+    assert judging(BASE, changed(time=None)).time == "sent"
+    without = {name: column for name, column in BASE.columns.items() if name != "sent"}
+    assert judging(BASE, changed(time=None, columns=without)).time is None
+
+
 TOLD: dict[str, tuple[dict[str, Any], str]] = {
     "more slices": ({"slices": ("shop", "number")}, "slices number come"),
+    "time": ({"time": None}, "the time of a row is None, not sent; judged by the old one"),
     "groups": ({"group": "day"}, "rows are grouped by day, not None"),
     "target": ({"target": BASE.target.model_copy(update={"name": "x"})}, "the target or the pred"),
     "nothing": ({}, ""),

@@ -46,14 +46,16 @@ def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:
 def judging(judge: Contract, candidate: Contract) -> Contract:
     """The candidate's contract, with what judges a model taken from the one that judges.
 
-    A change of these counts once it is live: the costs and the key; slices are those of both. What
-    the candidate's columns or classes have no room for stays the candidate's own.
+    A change of these counts once it is live: the costs, the key and the time; slices are those of
+    both. What the candidate's columns or classes have no room for stays the candidate's own.
     """
     terms: dict[str, object] = {}
     both = dict.fromkeys((*judge.slices, *candidate.slices))
     terms["slices"] = tuple(name for name in both if name in candidate.columns)
     if set(judge.key) <= set(candidate.columns):
         terms["key"] = judge.key
+    if judge.time in candidate.columns:
+        terms["time"] = judge.time
     if judge.decision and judge.classes == candidate.classes:
         terms["decision"] = judge.decision
     return candidate.model_copy(update=terms)
@@ -81,7 +83,10 @@ def told(old: Contract, new: Contract) -> Iterator[str]:
         yield f"the decision or its costs are others{kept}"
     if old.key != new.key:
         yield f"the key {', '.join(old.key)} becomes {', '.join(new.key)}; judged by the old one"
-    if (old.group, old.time) != (new.group, new.time):
+    if old.time != new.time:
+        ours = "; judged by the old one" if old.time in new.columns else ""
+        yield f"the time of a row is {new.time}, not {old.time}{ours}"
+    if old.group != new.group:
         yield f"rows are grouped by {new.group}, not {old.group}; the coarser one judges"
     if (old.target, old.prediction) != (new.target, new.prediction):
         yield "the target or the prediction is another"
