@@ -32,20 +32,20 @@ class Review:
         self.base = base
         self.candidate = base.clone("candidate")
         self.candidate.git("checkout", "--quiet", "-b", "change")
-        self.proof = base.root.parent / "proof"
+        self.claims = base.root.parent / "claims"
 
     def prove(self, expect: int = 0) -> Any:
         """What the candidate's own job says, as data; its words are in `said`."""
         self.candidate.git("add", "--all")
         self.candidate.git("commit", "--quiet", "--no-verify", "--allow-empty", "-m", "Change")
-        words = ("--base", "origin/main", "--out", str(self.proof))
+        words = ("--base", "origin/main", "--out", str(self.claims))
         self.said = self.candidate.mlops("prove", *words, expect=expect)
         assert self.said.out
-        return json.loads((self.proof / "proof.json").read_text())
+        return json.loads((self.claims / "claims.json").read_text())
 
     def judge(self, expect: int = 0) -> Any:
         candidate = str(self.candidate.root)
-        return self.base.ask("review", candidate, "--proof", str(self.proof), expect=expect)
+        return self.base.ask("review", candidate, "--claims", str(self.claims), expect=expect)
 
     def run(self) -> None:
         """Run the candidate's pipeline; what the base has run before is taken from its cache."""

@@ -156,7 +156,7 @@ def test_without_its_history_nothing_is_judged(released: Project) -> None:
     review.candidate.git(
         "clone", "--quiet", "--depth", "1", "--branch", "change", url, str(shallow)
     )
-    said = released.mlops("review", str(shallow), "--proof", str(review.proof), expect=2)
+    said = released.mlops("review", str(shallow), "--claims", str(review.claims), expect=2)
     assert "fetch-depth: 0" in said.err
 
 

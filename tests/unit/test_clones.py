@@ -42,8 +42,8 @@ def test_a_work_tree_beside_the_clone_is_as_good(released: Project, tmp_path: Pa
     assert released.mlops("prove").out.startswith("Yes")
     assert beside.mlops("gate").out
     beside.commit("Retrain")
-    proof = str(tmp_path / "proof")
-    said = beside.mlops("prove", "--base", "origin/main", "--out", proof)
+    claims = str(tmp_path / "claims")
+    said = beside.mlops("prove", "--base", "origin/main", "--out", claims)
     assert "the outputs are there" in said.out
 
 

@@ -123,7 +123,7 @@ def test_a_comment_in_pyproject_is_no_environment(released: Project) -> None:
     review = Review(released)
     review.candidate.edit("pyproject.toml", "dependencies", "# words\ndependencies")
     assert not review.prove()["affects_model"]
-    assert not (review.proof / "predictions.parquet").exists()
+    assert not (review.claims / "predictions.parquet").exists()
     verdict = review.judge()
     assert verdict["sentence"] == "Yes: this touches no model."
     assert verdict["notes"] == []

@@ -54,7 +54,7 @@ def test_the_mended_lock_names_what_the_code_gives(review: Review) -> None:
     forge(project)
     review.prove(expect=1)
     assert "The mended one is " in review.said.out
-    assert yaml.safe_load((review.proof / "dvc.lock").read_text()) == honest
+    assert yaml.safe_load((review.claims / "dvc.lock").read_text()) == honest
 
 
 def test_a_job_that_says_nothing_of_building_again_is_not_believed(released: Project) -> None:
@@ -64,7 +64,7 @@ def test_a_job_that_says_nothing_of_building_again_is_not_believed(released: Pro
     review.run()
     forge(review.candidate)
     review.prove(expect=1)
-    path = review.proof / "proof.json"
+    path = review.claims / "claims.json"
     for silent in ({"affects_model": True}, {"affects_model": True, "reproduced": ["evaluate"]}):
         path.write_text(json.dumps(silent))
         verdict = review.judge(expect=1)
@@ -175,7 +175,7 @@ def test_training_that_varies_is_told_with_both_digests(review: Review) -> None:
     )
     assert first != second
     assert "`reproduce: attested`" in problem
-    assert not (review.proof / "dvc.lock").exists(), "there is none that would hold"
+    assert not (review.claims / "dvc.lock").exists(), "there is none that would hold"
     assert "lock" in red(review.judge(expect=1))
 
 

@@ -46,7 +46,7 @@ def test_a_stored_model_is_judged_as_it_is(review: Review) -> None:
     verdict = review.judge()
     assert (verdict["decision"], verdict["champion"]) == ("yes", "1.0.0")
     assert set(verdict["slices"]["shop"]) == {"north", "south"}
-    assert not (review.proof / "files").exists()
+    assert not (review.claims / "files").exists()
 
 
 def test_what_is_not_stored_is_built_in_the_candidates_job(review: Review) -> None:
@@ -58,7 +58,7 @@ def test_what_is_not_stored_is_built_in_the_candidates_job(review: Review) -> No
 def test_a_build_that_is_other_bytes_is_no_build(review: Review) -> None:
     review.retrain(0.5)
     review.prove()
-    (review.proof / "files" / MODEL).write_bytes(b"other")
+    (review.claims / "files" / MODEL).write_bytes(b"other")
     verdict = review.judge(expect=1)
     assert "is not in storage" in verdict["sentence"]
 
@@ -77,7 +77,7 @@ def test_a_stale_lock_is_refused_and_mended(spoil: tuple[str, str, str], review:
     review.candidate.edit(*spoil)
     assert review.prove(expect=1)["stale_stages"]
     assert red(review.judge(expect=1)) >= {"lock"}
-    mended = yaml.safe_load((review.proof / "dvc.lock").read_text())
+    mended = yaml.safe_load((review.claims / "dvc.lock").read_text())
     review.run()
     assert yaml.safe_load((review.candidate.root / "dvc.lock").read_text()) == mended
 
@@ -103,11 +103,11 @@ def test_without_a_proof_nothing_is_let_in(review: Review) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"stale_stages": [1]}', '{"affects_model": "yes"}'])
-def test_a_proof_that_is_none_is_no_proof(text: str, review: Review) -> None:
+def test_claims_that_are_none_claim_nothing(text: str, review: Review) -> None:
     review.retrain(0.5)
     review.candidate.mlops("push")
     review.prove()
-    (review.proof / "proof.json").write_text(text)
+    (review.claims / "claims.json").write_text(text)
     assert red(review.judge(expect=1)) == {"lock"}
 
 
@@ -142,11 +142,11 @@ def test_another_environment_answers_for_itself(review: Review) -> None:
     review.prove()
     verdict = review.judge()
     assert "It changes the environment" in verdict["notes"][0]
-    table = pd.read_parquet(review.proof / "predictions.parquet")
+    table = pd.read_parquet(review.claims / "predictions.parquet")
     told = [f"{model}{what}" for model in ("candidate", "baseline") for what in ("", " recommends")]
     assert list(table) == ["number", *told], "no label leaves the job"
     table.loc[3, "candidate"] = float("nan")
-    table.to_parquet(review.proof / "predictions.parquet")
+    table.to_parquet(review.claims / "predictions.parquet")
     assert red(review.judge(expect=1)) == {
         *("contract", "bounds", "baseline", "champion"),
         *("cost", "slices", "fairness", "leakage"),
@@ -180,7 +180,7 @@ PREDICTIONS: dict[str, Any] = {
 def test_predictions_that_cannot_be_right_are_refused(spoil: Any, review: Review) -> None:
     (review.candidate.root / "uv.lock").write_text("version = 1\n")
     review.prove()
-    path = review.proof / "predictions.parquet"
+    path = review.claims / "predictions.parquet"
     spoil(pd.read_parquet(path)).to_parquet(path)
     assert {"bounds", "champion"} <= red(review.judge(expect=1))
 
@@ -218,7 +218,7 @@ def test_a_test_set_that_is_not_stored_cannot_judge(review: Review) -> None:
     place = review.base.stored("1.0.0", "dev", TEST)
     review.base.change_branch("dvc-storage", lambda tree: (tree / place).unlink())
     said = review.base.mlops(
-        *("review", str(review.candidate.root), "--proof", str(review.proof)), expect=1
+        *("review", str(review.candidate.root), "--claims", str(review.claims)), expect=1
     )
     assert "is missing from the storage of dev" in said.err
 
@@ -254,8 +254,8 @@ def test_a_personal_column_that_the_code_lets_in_is_refused(path: str, review: R
     assert "email" in pd.read_parquet(review.candidate.root / path)
     review.candidate.mlops("push")
     review.candidate.commit()
-    proof = ("--base", "origin/main", "--out", str(review.proof))
-    review.candidate.mlops("prove", *proof, expect=ends)
+    claims = ("--base", "origin/main", "--out", str(review.claims))
+    review.candidate.mlops("prove", *claims, expect=ends)
     words = json.dumps(review.judge(expect=1))
     assert f"{path} has the columns email, which contract.yaml calls personal" in words
     assert "@example.com" not in words
@@ -395,7 +395,7 @@ def test_a_check_of_the_team_is_the_base_branchs(released: Project) -> None:
     review.candidate.mlops("push")
     review.prove()
     command = [sys.executable, "-m", "gatewright", "review", str(review.candidate.root)]
-    command += ["--proof", str(review.proof), "--json"]
+    command += ["--claims", str(review.claims), "--json"]
     done = subprocess.run(command, cwd=released.root, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     verdict = json.loads(done.stdout)
@@ -427,10 +427,10 @@ def _a_stage_less(project: Project) -> None:
 def test_a_lock_without_what_it_speaks_of_is_refused(spoil: Any, review: Review) -> None:
     spoil(review.candidate)
     review.candidate.commit()
-    words = ("--base", "origin/main", "--out", str(review.proof))
+    words = ("--base", "origin/main", "--out", str(review.claims))
     review.candidate.mlops("prove", *words, expect=1)
     candidate = str(review.candidate.root)
-    review.base.mlops("review", candidate, "--proof", str(review.proof), expect=1)
+    review.base.mlops("review", candidate, "--claims", str(review.claims), expect=1)
     assert review.candidate.mlops("prove", expect=1).err
 
 

@@ -151,8 +151,8 @@ def test_a_package_that_shadows_another_is_refused(released: Project) -> None:
     """It was "nothing that a model is made from changes"."""
     review = Review(released)
     beside("parcels/train.py", "raise SystemExit('another model')\n")(review.candidate)
-    proof = review.prove(expect=1)
-    assert "parcels lies beside src/parcels" in proof["unlisted_code"][0]
+    claims = review.prove(expect=1)
+    assert "parcels lies beside src/parcels" in claims["unlisted_code"][0]
     verdict = review.judge(expect=1)
     assert red(verdict) == {"lock"}
     assert "parcels lies beside src/parcels" in str(verdict)

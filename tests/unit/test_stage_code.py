@@ -245,7 +245,7 @@ def test_a_pull_request_with_a_module_that_is_not_listed_is_refused(released: Pr
     hide_a_module(review.candidate)
     (review.candidate.root / "src/strength.py").write_text("FACTOR = 0.5\n")
     assert "src/strength.py" in review.prove(expect=1)["unlisted_code"][0]
-    assert not (review.proof / "files").exists(), "nothing of it is worth building"
+    assert not (review.claims / "files").exists(), "nothing of it is worth building"
     verdict = review.judge(expect=1)
     assert "stage train: src/strength.py is imported by src/parcels.py" in str(verdict)
     assert red(verdict) == {"lock"}
@@ -257,9 +257,9 @@ def test_the_judge_looks_for_itself(released: Project) -> None:
     hide_a_module(review.candidate)
     (review.candidate.root / "src/strength.py").write_text("FACTOR = 0.5\n")
     review.prove(expect=1)
-    proof = review.proof / "proof.json"
-    (said,) = [line for line in proof.read_text().splitlines() if "strength.py" in line]
-    proof.write_text(proof.read_text().replace(said, ""))
+    claims = review.claims / "claims.json"
+    (said,) = [line for line in claims.read_text().splitlines() if "strength.py" in line]
+    claims.write_text(claims.read_text().replace(said, ""))
     verdict = review.judge(expect=1)
     assert "src/strength.py is imported by src/parcels.py" in str(verdict)
 

@@ -260,7 +260,7 @@ def test_a_stale_lock_is_refused_and_the_mended_one_is_offered(github: GitHubAct
     walk = github.pull_request()
     refused(walk, "lock")
     assert "it is stale: train" in said(walk)
-    mended = walk.artifacts / "proof/dvc.lock"
+    mended = walk.artifacts / "claims/dvc.lock"
     assert "C: 0.5" in mended.read_text()
     shutil.copy(mended, github.project.root / "dvc.lock")
     github.project.mlops("run")
@@ -278,7 +278,7 @@ def test_outputs_that_nobody_can_build_are_refused(github: GitHubActions) -> Non
     assert walk.jobs["model-gate"] == "failure"
     assert "model/model.skops is not in storage" in said(walk)
     assert "model/model.skops is not what train gives: built again, it is" in said(walk)
-    assert model in (walk.artifacts / "proof/dvc.lock").read_text()
+    assert model in (walk.artifacts / "claims/dvc.lock").read_text()
 
 
 def test_a_forged_model_is_built_again_and_refused(github: GitHubActions) -> None:
@@ -341,7 +341,7 @@ def test_another_environment_scores_for_itself_in_its_own_job(github: GitHubActi
     walk = github.pull_request()
     let_in(walk)
     assert "**It changes the environment" in walk.summary
-    assert (walk.artifacts / "proof/predictions.parquet").exists()
+    assert (walk.artifacts / "claims/predictions.parquet").exists()
 
 
 def test_thresholds_alone_are_let_in_and_shown(github: GitHubActions) -> None:

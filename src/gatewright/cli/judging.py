@@ -25,12 +25,12 @@ def add_to(parser: Parser) -> None:
         "prove", _prove, "is dvc.lock honest? with --base, builds again what is not proven"
     )
     prove.add_argument("--base", metavar="REVISION", help="the branch that it wants to enter")
-    prove.add_argument("--out", type=Path, default=Path("proof"), help="folder for what is found")
+    prove.add_argument("--out", type=Path, default=Path("claims"), help="folder for what is found")
     review = parser.command(
         "review", _review, "judge another checkout by this one's rules", reads=True
     )
     review.add_argument("candidate", type=Path, help="the checkout that is judged")
-    review.add_argument("--proof", type=Path, required=True, help="what `mlops prove` found")
+    review.add_argument("--claims", type=Path, required=True, help="what `mlops prove` found")
     comment = parser.command("comment", _comment, "write the gate's report under its pull request")
     comment.add_argument("report", type=Path)
 
@@ -98,7 +98,7 @@ def _review(arguments: Arguments) -> int:
     from gatewright.gate.review import review
 
     here = arguments.called_from
-    verdict = review(arguments.root, here / arguments.candidate, here / arguments.proof)
+    verdict = review(arguments.root, here / arguments.candidate, here / arguments.claims)
     return _answer(verdict, arguments)
 
 

@@ -59,22 +59,22 @@ class _Candidate:
 
     checkout: Path
     git: Git
-    proof: Path
+    claims: Path
     lock: Lock
     base: Lock | None
 
 
-def review(root: Path, candidate: Path, proof: Path) -> Verdict:
+def review(root: Path, candidate: Path, claims: Path) -> Verdict:
     """Judge the checkout `candidate` by the checkout `root` of the branch that it wants to enter.
 
-    `proof` is the folder that the candidate's own job wrote; there may be none. Its outputs are in
+    `claims` is the folder that the candidate's own job wrote; there may be none. Its outputs are in
     the first environment's storage, whichever environment's policy decides.
     """
     with objects_of(candidate, root) as theirs:
-        return _review(root, candidate, theirs, proof)
+        return _review(root, candidate, theirs, claims)
 
 
-def _review(root: Path, candidate: Path, theirs: Git, proof: Path) -> Verdict:
+def _review(root: Path, candidate: Path, theirs: Git, claims: Path) -> Verdict:
     git, storage = Git(root), Storage(root)
     base = git("rev-parse", "HEAD")
     changes = find_changes(theirs, base)
@@ -88,14 +88,14 @@ def _review(root: Path, candidate: Path, theirs: Git, proof: Path) -> Verdict:
         return Verdict(environment, "yes", rules.digest, None, None, answers, {}, notes=notes)
     source = Source.at(theirs, "HEAD")
     lock, proven = parse_lock(source.lock), lock_at(theirs, base)
-    asked = _Candidate(candidate, theirs, proof, lock, proven)
+    asked = _Candidate(candidate, theirs, claims, lock, proven)
     with tempfile.TemporaryDirectory() as name, git.alone():
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
         findings = _honest(root, asked, policies.reproduce)
-        findings += _collect(storage, stored, lock, proof, folder)
+        findings += _collect(storage, stored, lock, claims, folder)
         known = _known(storage, stored, proven, folder)
-        predictions = proof / PREDICTIONS if changes.environment else None
+        predictions = claims / PREDICTIONS if changes.environment else None
         champion = live_champion(
             *(git, storage, registry, environment, folder / "champion"),
             metrics=policy.champion_metrics(rules),
@@ -136,7 +136,7 @@ def _held(theirs: Git) -> list[str]:
 def _honest(root: Path, candidate: _Candidate, reproduce: Reproduce) -> list[Finding]:
     """Whether dvc.lock describes the candidate, and its outputs are what its inputs give."""
     try:
-        reported = read_report(candidate.proof)
+        reported = read_report(candidate.claims)
     except Refused:
         reported = None
     if found := _dishonest(candidate, reported):
@@ -184,7 +184,7 @@ def _built_again(changed: list[str], ran: list[str]) -> Finding:
 
 
 def _collect(
-    storage: Storage, environment: str, lock: Lock, proof: Path, folder: Path
+    storage: Storage, environment: str, lock: Lock, claims: Path, folder: Path
 ) -> list[Finding]:
     """Put the judged files into `folder`, from storage or, byte for byte, from CI's own build."""
     remote = storage.remote(environment)
@@ -195,7 +195,7 @@ def _collect(
             findings.append(_no(f"dvc.lock names no {path}"))
         elif remote.holds(md5):
             storage.fetch([StoredFile(path, None, md5, 0)], environment, folder)
-        elif copy_built_output(path, md5, proof, folder):
+        elif copy_built_output(path, md5, claims, folder):
             built.append(path)
         else:
             findings.append(

@@ -29,7 +29,7 @@ from gatewright.pipeline.staleness import Pipeline, read_pipeline
 from gatewright.pipeline.work_tree import WorkTree
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
-REPORT = "proof.json"
+REPORT = "claims.json"
 PREDICTIONS = "predictions.parquet"
 
 
