@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
 from projects import TEMPLATE, Project, bake
 
 SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -117,6 +118,14 @@ def test_no_tracked_file_names_a_package_registry(folder: str) -> None:
     for path in (TEMPLATE / folder).rglob("*"):
         if path.is_file() and path.suffix in (".py", ".md", ".toml", ".yaml", ".txt"):
             assert "simple/" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_model_of_the_example_runs_in_threads() -> None:
+    """A forest's answers vary in the last digit then, and so does what is built again from them."""
+    settings = yaml.safe_load((SOURCE / "params.yaml").read_text(encoding="utf-8"))["train"]
+    models = [values for values in settings.values() if isinstance(values, dict)]
+    assert len(models) == 3
+    assert all("n_jobs" not in values for values in models)
 
 
 def test_imports_of_the_library_point_downward() -> None:
