@@ -43,6 +43,29 @@ def test_a_page_that_is_printed_leads_by_commands(path: Path) -> None:
     assert re.findall(r"\]\((?!https?:)[^)]*\)", read(path)) == []
 
 
+FIGURES = {
+    **{"rates": "rates", "cheating": "cheating", "power": "slices"},
+    "reproduction": "reproduction",
+}
+
+
+def test_figures_on_a_page_are_those_that_a_script_wrote() -> None:
+    """Between two marks stand rows of what the script wrote, and where it is."""
+    found = set()
+    for path in EXPLAINED:
+        for mark, text in re.findall(
+            r"<!-- (\w+) -->\n(.*?)<!-- end of \1 -->", read(path), re.DOTALL
+        ):
+            written = TEMPLATE / f"benchmarks/{FIGURES[mark]}.md"
+            rows = [line for line in text.splitlines() if line.startswith("|")]
+            assert rows, name(path)
+            assert set(rows) <= set(read(written).splitlines()), name(path)
+            assert f"`{name(written.with_suffix('.py'))}`" in text
+            assert written.with_suffix(".py").exists()
+            found.add(mark)
+    assert found == set(FIGURES)
+
+
 def test_every_topic_but_checks_is_in_the_index() -> None:
     index = read(TEMPLATE / "docs/README.md")
     checks = {path.stem for path in (LIBRARY / "pages/checks").glob("*.md")}
