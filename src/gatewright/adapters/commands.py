@@ -26,7 +26,7 @@ def share_processors() -> None:
     """Let threads of OpenMP sleep while they wait for each other, unless somebody chose otherwise.
 
     Turning in a loop they keep a busy machine from its work: beside two other processes a training
-    that takes 9 s alone took 43 s, and 12 s with this. It must be said before scikit-learn is there.
+    that takes 9 s alone took 43 s, and 12 s with this. To be said before scikit-learn is there.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
