@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from parcels import Project
 
-NAME = "OMP_WAIT_POLICY"
+NAME = "GOMP_SPINCOUNT"
 
 
 def test_evaluate_writes_a_row_a_test_row(trained: Project) -> None:
@@ -119,8 +119,8 @@ def test_an_interrupted_pipeline_decided_nothing(
     assert "interrupted" in trained.mlops("run", expect=2).err
 
 
-@pytest.mark.parametrize(("chosen", "told"), [({}, "passive"), ({NAME: "active"}, "active")])
-def test_threads_of_a_stage_sleep_while_they_wait(
+@pytest.mark.parametrize(("chosen", "told"), [({}, "10000"), ({NAME: "5"}, "5")])
+def test_threads_of_a_stage_soon_sleep_while_they_wait(
     chosen: dict[str, str], told: str, trained: Project
 ) -> None:
     (trained.root / "src/say.py").write_text(f"import os\nprint(os.environ[{NAME!r}])\n")
