@@ -38,7 +38,7 @@ version = 1
 [[package]]
 name = "late.night"
 version = "1.0"
-source = { registry = "https://packages.example.com/simple" }
+source = { registry = "mirror" }
 [[package]]
 name = "shop"
 version = "0.1.0"
