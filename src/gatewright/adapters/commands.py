@@ -25,10 +25,9 @@ _SECRET = {
 def share_processors() -> None:
     """Let threads of OpenMP turn in a loop for microseconds while they wait, and then sleep.
 
-    Turning longer they keep a busy machine from its work: the example's training, 6.5 s alone on
-    2 cores, took 25 s beside two busy processes, and 16 s with this (13 s if threads sleep at
-    once, but then 12 s alone). Somebody's own choice stands. It must be said before scikit-learn
-    is imported.
+    Turning longer they keep a busy machine from its work; asleep at once they take long to wake,
+    and a training alone nearly twice as long. Somebody's own choice stands. It must be said before
+    scikit-learn is imported.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

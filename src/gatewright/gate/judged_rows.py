@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,10 @@ from gatewright.adapters.git import REMOTE, Git
 from gatewright.adapters.tables import read_parquet
 from gatewright.errors import Refused
 from gatewright.evaluation.holdout import waiting
-from gatewright.gate.inputs import Input, Loaded, load
-from gatewright.paths import TEST
+from gatewright.gate.inputs import GateInputs, load
+from gatewright.gate.policy import Policy, settled_by
+from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.holdout_history import (
-    Asked,
     Step,
     asked_of,
     available,
@@ -30,17 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PULL_REQUESTS = f"+refs/pull/*/head:{REFS}/{REMOTE}/pull/*"  # of GitHub; elsewhere there is none
-
-
-@dataclass(frozen=True)
-class JudgedRows:
-    """What the histories of dvc.lock and of the registry say of a test set.
-
-    `waiting` are the keys of its rows that judge nothing yet, None if all do.
-    """
-
-    waiting: Input[pd.DataFrame | None] = field(default_factory=lambda: Loaded(None))
-    asked: Asked = field(default_factory=Asked)
 
 
 @dataclass(frozen=True)
@@ -59,35 +48,34 @@ class Place:
     folder: Path
 
 
-def find_judged_rows(
+def with_judged_rows(
+    inputs: GateInputs,
+    policy: Policy,
     place: Place,
     commit: str,
     test: str | None,
-    model: str | None,
-    key: list[str],
-    settled: str | None = None,
     until: str | None = None,
-) -> JudgedRows:
-    """Of the test set of `commit`, and of a `test` (md5) that is not committed yet.
+) -> GateInputs:
+    """The inputs, with the rows that wait and the models that the others were asked of before.
 
-    `model` is the candidate's (md5), by rows told apart by `key`. What the oldest version was
-    tested on judges, whoever brought it, or what the version was that the policy calls `settled`.
-    `until` is a time (ISO 8601) after which nothing counts as asked.
+    It is about the test set of `commit`, and a `test` (md5) that is not committed yet. What the
+    oldest version was tested on judges, whoever brought it, or what the version was that the policy
+    calls settled. `until` is a time (ISO 8601) after which nothing counts as asked.
     """
-    git, registry = place.git, place.registry
+    git, registry, key = place.git, place.registry, list(inputs.contract.key)
     if registry is None or not registry.versions:
-        return JudgedRows()
+        return inputs
     if current().on_github:
         git.fetch(PULL_REQUESTS)
-    first = registry.version(settled or registry.versions[0]).commit
+    first = registry.version(settled_by(policy) or registry.versions[0]).commit
     committed = digest_of_test(git.blobs([f"{commit}:dvc.lock"])[0])
     steps = steps_since(git, first, commit) + step_to(committed, test)
     versions = registry.commits
     if until is not None:
         records = [registry.version(version) for version in registry.versions]
         versions = [made.commit for made in records if made.created <= until]
-    asked = asked_of(git, commit, versions, until).without(model)
-    return JudgedRows(load(lambda: _waiting(place, steps, key)), asked)
+    asked = asked_of(git, commit, versions, until).without(inputs.lock.outs.get(MODEL))
+    return replace(inputs, waiting=load(lambda: _waiting(place, steps, key)), asked=asked)
 
 
 def _waiting(place: Place, steps: list[Step], key: list[str]) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ settings count. None of its code runs here.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile
@@ -19,9 +19,9 @@ from gatewright.errors import Refused
 from gatewright.gate import policy
 from gatewright.gate.checks.base import Finding
 from gatewright.gate.inputs import GateInputs, Loaded, gather
-from gatewright.gate.judged_rows import Place, find_judged_rows
+from gatewright.gate.judged_rows import Place, with_judged_rows
 from gatewright.gate.verdict import Answer, Later, Verdict, judge
-from gatewright.paths import MODEL, TEST
+from gatewright.paths import TEST
 from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import (
     Changes,
@@ -112,9 +112,7 @@ def _review(root: Path, candidate: Path, theirs: Git, claims: Path) -> Verdict:
         # The base branch's rows judge, and not all of these.
         place = Place(git, storage, registry, stored, folder, folder)
         test = proven.outs.get(TEST) if proven else None
-        key, settled = list(inputs.contract.key), policy.settled_by(rules)
-        judged = find_judged_rows(place, base, test, lock.outs.get(MODEL), key, settled)
-        inputs = replace(inputs, waiting=judged.waiting, asked=judged.asked)
+        inputs = with_judged_rows(inputs, rules, place, base, test)
         answer = Answer("lock", _QUESTION, tuple(findings))
         return judge(
             *(rules, inputs, (answer,), notes + _test_set(inputs)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
-from gatewright.gate.judged_rows import Place, find_judged_rows
-from gatewright.gate.policy import Policy, settled_by
+from gatewright.gate.judged_rows import Place, with_judged_rows
+from gatewright.gate.policy import Policy
 from gatewright.gate.verdict import judge
-from gatewright.paths import MODEL, TEST
+from gatewright.paths import TEST
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import fetch_champion
 from gatewright.registry.git_registry import Registry
@@ -78,12 +78,8 @@ def _replayed(
         source = Source.at(workspace.git, record.commit)
         inputs = gather(rules, folder, source, champion, known, allowed_types(workspace.root))
         place = Place(*(workspace.git, workspace.storage, registry, first, folder, Path(name)))
-        outs, key, settled = inputs.lock.outs, list(inputs.contract.key), settled_by(rules)
-        judged = find_judged_rows(
-            *(place, record.commit, outs.get(TEST), outs.get(MODEL), key, settled),
-            until=record.created,
-        )
-        inputs = replace(inputs, waiting=judged.waiting, asked=judged.asked)
+        test = inputs.lock.outs.get(TEST)
+        inputs = with_judged_rows(inputs, rules, place, record.commit, test, until=record.created)
         verdict = judge(rules, inputs)
     stopped = [*verdict.lines("refuse"), *verdict.lines("unsure")]
     return Replayed(record.version, before, verdict.decision, stopped)

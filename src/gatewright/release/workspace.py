@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -17,10 +17,10 @@ from gatewright.adapters.github import GitHub
 from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Undecided
 from gatewright.gate.inputs import gather
-from gatewright.gate.judged_rows import Place, find_judged_rows
-from gatewright.gate.policy import champion_metrics, settled_by
+from gatewright.gate.judged_rows import Place, with_judged_rows
+from gatewright.gate.policy import champion_metrics
 from gatewright.gate.verdict import Verdict, judge
-from gatewright.paths import MODEL, TEST
+from gatewright.paths import TEST
 from gatewright.pipeline.committed import JUDGES, hidden_changes, not_merged, uncommitted
 from gatewright.pipeline.source import Source
 from gatewright.project import Project
@@ -123,11 +123,8 @@ class Workspace:
             evidence = gather(policy, files, source, champion, known, types, version=version)
             first = self.project.environments[0]
             place = Place(self.git, self.storage, registry, first, files, Path(name))
-            outs, key = evidence.lock.outs, list(evidence.contract.key)
-            judged = find_judged_rows(
-                place, commit, outs.get(TEST), outs.get(MODEL), key, settled_by(policy)
-            )
-            evidence = replace(evidence, waiting=judged.waiting, asked=judged.asked)
+            test = evidence.lock.outs.get(TEST)
+            evidence = with_judged_rows(evidence, policy, place, commit, test)
             return judge(policy, evidence, notes=notes, slices=slices)
 
     def require_committed_judges(self, everything: bool = False) -> None:
