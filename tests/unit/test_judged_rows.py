@@ -364,10 +364,13 @@ def test_a_replay_judges_as_the_gate_did(released: Project) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workspace, "judge", seen)
         registered(released, 0.5)
-        (then,) = asked
+        # Dates of Git have no parts of a second: this is after the version in any case.
+        patch.setenv("GIT_COMMITTER_DATE", "2040-01-01T00:00:00Z")
+        registered(released, 0.4)
+        then, _ = asked
         asked.clear()
         patch.setattr(backtest, "judge", seen)
         released.ask("policy", "test")
-    assert asked == [(KNOWN, 1), then]
+    assert asked[:2] == [(KNOWN, 1), then]
     assert then[0] == KNOWN
     assert then[1] > 2
