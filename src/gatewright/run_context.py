@@ -5,6 +5,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/variables
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class RunContext:
     registry_key: str | None = field(default=None, repr=False)
     signing_key: str | None = field(default=None, repr=False)
     training_key: str | None = field(default=None, repr=False)
+    app_id: str | None = None  # of a GitHub App that writes the registry
+    app_key: str | None = field(default=None, repr=False)
     debug: bool = False  # show the traceback of an error that nobody foresaw
 
     @classmethod
@@ -63,6 +66,8 @@ class RunContext:
             registry_key=text("REGISTRY_KEY"),
             signing_key=text("SIGNING_KEY"),
             training_key=text("TRAINING_KEY"),
+            app_id=text("APP_ID"),
+            app_key=text("APP_KEY"),
             debug=bool(text("MLOPS_DEBUG")),
         )
 
@@ -72,6 +77,17 @@ class RunContext:
         if not (self.run_id and self.server and self.repository):
             return None
         return f"{self.server}/{self.repository}/actions/runs/{self.run_id}"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anybody can download what this run offers; yes where its event does not say."""
+        if not self.on_github:
+            return False
+        try:
+            told = json.loads(self.event.read_text(encoding="utf-8")) if self.event else {}
+            return told["repository"]["private"] is not True
+        except (OSError, ValueError, LookupError, TypeError):
+            return True
 
 
 def current() -> RunContext:

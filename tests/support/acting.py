@@ -301,6 +301,7 @@ class GitHubActions:
         for environment, name in (("production", "REGISTRY_KEY"), ("dev", "SIGNING_KEY")):
             sealed = b64decode(self.hub.secrets[environment][name])
             self.secrets[name] = SealedBox(self.hub.box).decrypt(sealed).decode()
+        self.variables |= self.hub.variables
         hook = self.project.origin / "hooks/pre-receive"
         ssh, key = self.place / "ssh", self.place / "key.pub"
         key.write_text(self.hub.keys[0]["key"])
@@ -319,30 +320,16 @@ class GitHubActions:
         return str(self.project.mlops(*words, expect=expect, env=env).stdout)
 
     def merge_proposal(self, login: str) -> dict[str, Any]:
-        """Somebody merges the open pull request to the registry; it."""
+        """Somebody approves the open pull request to the registry, and it is merged; it."""
         pull: dict[str, Any] = next(p for p in self.hub.pulls if p["base"]["ref"] == "registry")
         tree, head = self.place / f"registry-{self.run_id}", pull["head"]["ref"]
         self._git(self.place, "clone", "--quiet", "-b", "registry", f"{SERVER}/{SLUG}", str(tree))
         self._git(tree, "merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{head}")
         self._git(tree, "push", "--quiet", "--no-verify", "origin", "HEAD:registry")
         self.hub.commit_pulls[self._sha(head)] = [pull["number"]]
+        self.hub.review(pull["number"], login)
         self.hub.merge(pull["number"], login, self._sha("registry"))
         return pull
-
-    def closed(self, pull: dict[str, Any]) -> Walk:
-        """A pull request to the registry was closed."""
-        payload = {
-            "action": "closed",
-            "number": pull["number"],
-            "pull_request": {
-                "number": pull["number"],
-                "state": "closed",
-                "merged": pull["merged"],
-                "head": {"ref": pull["head"]["ref"]},
-                "base": {"ref": "registry"},
-            },
-        }
-        return self.walk("settle.yml", "pull_request_target", payload, self._sha("main"))
 
     # What GitHub does
 
@@ -379,7 +366,7 @@ class GitHubActions:
         self._git(tree, "checkout", "--quiet", "-B", ref, sha)
         self._spell(tree)
         payload = {"repository": self._repository(), "sender": {"login": self.actor}} | payload
-        whole = event(self.hub.published, name.removesuffix("_target"), payload)
+        whole = event(self.hub.published, name, payload)
         (run / "event.json").write_text(json.dumps(whole))
         variables = {
             "GITHUB_API_URL": self.hub.url,
@@ -519,10 +506,12 @@ class GitHubActions:
         return script
 
     def _spell(self, tree: Path) -> None:
-        """act knows `./` and not yet `$/`, the same files of the same commit; nor `queue`."""
+        """act knows `./` and not yet `$/`, the same files of the same commit; nor some keys."""
         for path in (tree / ".github").rglob("*.yml"):
             text = path.read_text().replace("uses: $/", "uses: ./")
-            path.write_text(re.sub(r"^ +queue: max\n", "", text, flags=re.M))
+            path.write_text(
+                re.sub(r"^ +(queue: max|deployment: false)\b.*\n", "", text, flags=re.M)
+            )
 
     def _mapped(self, tree: Path) -> list[str]:
         used = set()

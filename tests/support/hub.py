@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from plans import FACTS, Plan
+
 BOT = "github-actions[bot]"
 WHEN = "2026-01-02T03:04:05Z"
 PEOPLE = {"acme": 1, "octocat": 2, "ada": 3, BOT: 41898282}
@@ -91,15 +93,17 @@ class Hub:
         self.repository: Item = {
             "name": name,
             "full_name": self.slug,
+            "id": 1296269,
             "private": private,
             "visibility": "private" if private else "public",
             "default_branch": default_branch,
             "html_url": self.page,
             "owner": self.person(owner),
         }
-        self.plan_has_reviewers = True
-        self.plan_has_rulesets = True
+        self.lacks: set[str] = set()  # of the facts in plans.py
         self.rulesets: list[Item] = []
+        self.org_rules: list[Item] = []
+        self.owner_errors: list[Item] = []
         self.environments: dict[str, Item] = {}
         self.branch_policies: dict[str, list[Item]] = {}
         self.secrets: dict[str, dict[str, str]] = {"": {}}  # those of the repository under ""
@@ -110,10 +114,19 @@ class Hub:
         }
         self.workflows: dict[str, str] = {}  # which files it knows, and in which state
         self.runs: dict[int, Item] = {}
+        self.pending: dict[int, list[str]] = {}  # the environments that a run waits for
+        self.issues: list[Item] = []
+        self.installation: int | None = None  # of a GitHub App, whose token is `app_token`
+        self.app_token = "ghs_app"
+        self.app_public: Any = None
         self.approvals: dict[int, list[Item]] = {}
         self.dispatches: list[tuple[str, str]] = []
         self.pulls: list[Item] = []
         self.commit_pulls: dict[str, list[int]] = {}
+        self.reviews: dict[int, list[Item]] = {}
+        self.variables: dict[str, str] = {}
+        self.apps: dict[str, int] = {}
+        self.committers: dict[str, str] = {}  # who made which commit; else GitHub does not know
         self.comments: list[Item] = []
         self.releases: list[Item] = []
         self.deployments: list[Item] = []
@@ -245,12 +258,14 @@ class Hub:
         """A run of a workflow."""
         branch = self.repository["default_branch"]
         actor = fields.pop("actor", "octocat")
+        started = fields.pop("triggering_actor", actor)
         self.runs[number] = {
             "id": number,
             "name": workflow,
             "path": f".github/workflows/{workflow}",
             "event": "workflow_dispatch",
             "actor": self.person(actor) if isinstance(actor, str) else actor,
+            "triggering_actor": self.person(started) if isinstance(started, str) else started,
             "head_branch": branch,
             "head_sha": "a" * 40,
             "run_number": 1,
@@ -279,14 +294,21 @@ class Hub:
             }
         )
 
+    def review(self, number: int, login: str, state: str = "APPROVED", **fields: Any) -> None:
+        """Somebody reviews what a pull request holds now."""
+        sha = found(self.pulls, number=number)["head"]["sha"]
+        made = {"id": self.next(), "user": self.person(login), "state": state, "body": ""}
+        self.reviews.setdefault(number, []).append({**made, "commit_id": sha, **fields})
+
     def merge(self, number: int, login: str = "ada", sha: str | None = None) -> None:
         pull = found(self.pulls, number=number)
         pull |= {"state": "closed", "merged": True, "merged_at": WHEN, "closed_at": WHEN}
         pull |= {"merged_by": self.person(login), "merge_commit_sha": sha or pull["head"]["sha"]}
 
     def person(self, login: str) -> Item:
-        kind = self.owner_type if login == self.owner else "Bot" if login == BOT else "User"
-        return {"login": login, "id": self.people[login], "type": kind}
+        bot = login.endswith("[bot]")
+        kind = self.owner_type if login == self.owner else "Bot" if bot else "User"
+        return {"login": login, "id": self.people.get(login, 99 if bot else 0), "type": kind}
 
     def open(self, title: str, body: str | None, head: str, base: str, **fields: Any) -> int:
         """A pull request from a branch; its number."""
@@ -314,6 +336,8 @@ class Hub:
                 "merged_at": None,
                 "merged_by": None,
                 "merge_commit_sha": None,
+                "commits": 1,
+                "changed_files": 1,
                 **fields,
             }
         )
@@ -346,9 +370,18 @@ class Hub:
             who = self.person(names[number])
         return {"type": kind, "reviewer": who}
 
-    def rules_readable(self) -> None:
-        if not self.plan_has_rulesets:
-            raise No(403, "Upgrade to GitHub Pro or make this repository public.")
+    def on(self, plan: Plan) -> None:
+        """From now on it is a repository of this kind."""
+        self.owner_type, self.lacks = plan.owner_type, set(plan.lacks)
+        self.repository |= {"private": plan.private}
+        self.repository["visibility"] = "private" if plan.private else "public"
+        self.repository["owner"] = self.person(self.owner)
+
+    def need(self, what: str) -> None:
+        """Answer as plans.py says where the plan or the organisation does not have it."""
+        if what in self.lacks:
+            fact = FACTS[what]
+            raise No(fact.status, fact.message, **({"message": fact.detail} if fact.detail else {}))
 
 
 def found(items: list[Item], **want: Any) -> Item:
@@ -422,16 +455,47 @@ def _(hub: Hub, ask: Request) -> Any:
     return hub.repository
 
 
+@on("GET", "//orgs/{}/rulesets")
+def _(hub: Hub, ask: Request, org: str) -> Any:
+    hub.need("organisation rulesets")
+    return Paged([{k: r[k] for k in r if k not in ("rules", "conditions")} for r in hub.org_rules])
+
+
+@on("POST", "//orgs/{}/rulesets", 201)
+def _(hub: Hub, ask: Request, org: str) -> Any:
+    hub.need("organisation rulesets")
+    source = {"source": org, "source_type": "Organization"}
+    hub.org_rules.append({"id": hub.next(), **ask.body, **source})
+    return hub.org_rules[-1]
+
+
+@on("GET", "//orgs/{}/rulesets/#")
+def _(hub: Hub, ask: Request, org: str, number: int) -> Any:
+    return found(hub.org_rules, id=number)
+
+
+@on("PUT", "//orgs/{}/rulesets/#")
+def _(hub: Hub, ask: Request, org: str, number: int) -> Any:
+    ruleset = found(hub.org_rules, id=number)
+    ruleset |= ask.body
+    return ruleset
+
+
+@on("GET", "/codeowners/errors")
+def _(hub: Hub, ask: Request) -> Any:
+    return {"errors": hub.owner_errors}
+
+
 @on("GET", "/rulesets")
 def _(hub: Hub, ask: Request) -> Any:
-    hub.rules_readable()
+    hub.need("rulesets")
     whole = ("rules", "conditions", "bypass_actors")
     return Paged([{k: v for k, v in r.items() if k not in whole} for r in hub.rulesets])
 
 
 @on("POST", "/rulesets", 201)
 def _(hub: Hub, ask: Request) -> Any:
-    hub.rules_readable()
+    hub.need("rulesets")
     made = {"name": ask.need("name"), "enforcement": ask.need("enforcement")}
     if any(ruleset["name"] == made["name"] for ruleset in hub.rulesets):
         raise No(422, "Validation Failed", field="name", message="Name must be unique")
@@ -455,7 +519,7 @@ def _(hub: Hub, ask: Request, number: int) -> Any:
 
 @on("GET", "/rules/branches/*")
 def _(hub: Hub, ask: Request, branch: str) -> Any:
-    hub.rules_readable()
+    hub.need("rulesets")
     names = {f"refs/heads/{branch}", "~ALL"}
     if branch == hub.repository["default_branch"]:
         names.add("~DEFAULT_BRANCH")
@@ -492,8 +556,12 @@ def _(hub: Hub, ask: Request, name: str) -> Any:
 def _(hub: Hub, ask: Request, name: str) -> Any:
     reviewers, wait = ask.body.get("reviewers") or [], ask.body.get("wait_timer") or 0
     policy = ask.body.get("deployment_branch_policy")
-    if reviewers and not hub.plan_has_reviewers:
-        raise No(422, "Please ensure the billing plan supports the required reviewers rule.")
+    hub.environments.setdefault(name, _environment(hub, name, [], None))  # even if it is refused
+    hub.secrets.setdefault(name, {})
+    if {"wait_timer", "reviewers", "prevent_self_review"} & ask.body.keys():
+        hub.need("reviewers")
+    if policy:
+        hub.need("branches")
     if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
         raise No(422, "protected_branches and custom_branch_policies cannot be the same.")
     rules: list[Item] = []
@@ -506,15 +574,21 @@ def _(hub: Hub, ask: Request, name: str) -> Any:
         rules.append(rule)
     if policy:
         rules.append({"type": "branch_policy"})
-    hub.environments[name] = {
+    if "reviewers" not in ask.body:  # what is not named stays
+        there = hub.environments[name]["protection_rules"]
+        rules = [rule for rule in there if rule["type"] == "required_reviewers"] + rules
+    hub.environments[name] = _environment(hub, name, rules, policy)
+    return hub.environments[name]
+
+
+def _environment(hub: Hub, name: str, rules: list[Item], policy: Item | None) -> Item:
+    return {
         "id": hub.environments.get(name, {}).get("id") or hub.next(),
         "name": name,
         "html_url": f"{hub.page}/deployments/activity_log?environments_filter={name}",
         "protection_rules": [{"id": hub.next(), "node_id": "GA_1", **rule} for rule in rules],
         "deployment_branch_policy": policy,
     }
-    hub.secrets.setdefault(name, {})
-    return hub.environments[name]
 
 
 _POLICIES = "/environments/{}/deployment-branch-policies"
@@ -593,6 +667,7 @@ def _(hub: Hub, ask: Request) -> Any:
 
 @on("POST", "/keys", 201)
 def _(hub: Hub, ask: Request) -> Any:
+    hub.need("deploy keys")
     key = " ".join(ask.need("key").split()[:2])
     if any(there["key"] == key for there in hub.keys):
         raise No(422, "Validation Failed", field="key", message="key is already in use")
@@ -613,7 +688,30 @@ def _(hub: Hub, ask: Request) -> Any:
 
 @on("PUT", "/actions/permissions/workflow")
 def _(hub: Hub, ask: Request) -> Any:
+    if ask.body.get("can_approve_pull_request_reviews"):
+        hub.need("pull requests by Actions")
     hub.permissions |= ask.body
+
+
+@on("GET", "/actions/runs")
+def _(hub: Hub, ask: Request) -> Any:
+    state = ask.query.get("status")
+    listed = [run for run in hub.runs.values() if state in (None, run["status"])]
+    return Paged(listed, "workflow_runs")
+
+
+@on("GET", "/actions/runs/#/pending_deployments")
+def _(hub: Hub, ask: Request, number: int) -> Any:
+    found(list(hub.runs.values()), id=number)
+    return [{"environment": {"name": name}} for name in hub.pending.get(number, [])]
+
+
+@on("POST", "/actions/runs/#/cancel", 202)
+def _(hub: Hub, ask: Request, number: int) -> Any:
+    run = found(list(hub.runs.values()), id=number)
+    run |= {"status": "completed", "conclusion": "cancelled"}
+    hub.pending.pop(number, None)
+    return {}
 
 
 @on("GET", "/actions/runs/#")
@@ -640,7 +738,7 @@ def _(hub: Hub, ask: Request, workflow: str) -> Any:
 
 def _listed(pulls: list[Item]) -> Paged:
     """A list says less of a pull request than its own page does."""
-    whole = ("merged", "merged_by")
+    whole = ("merged", "merged_by", "commits", "changed_files")
     return Paged([{k: v for k, v in pull.items() if k not in whole} for pull in pulls])
 
 
@@ -661,6 +759,8 @@ def _(hub: Hub, ask: Request) -> Any:
 @on("POST", "/pulls", 201)
 def _(hub: Hub, ask: Request) -> Any:
     title, head, base = ask.need("title"), ask.need("head"), ask.need("base")
+    if ask.login == BOT and not hub.permissions["can_approve_pull_request_reviews"]:
+        raise No(403, "GitHub Actions is not permitted to create or approve pull requests.")
     label = head if ":" in head else f"{hub.owner}:{head}"
     for pull in hub.pulls:
         there = (pull["state"], pull["head"]["label"], pull["base"]["ref"])
@@ -686,6 +786,48 @@ def _(hub: Hub, ask: Request, number: int) -> Any:
     return pull
 
 
+@on("GET", "/pulls/#/reviews")
+def _(hub: Hub, ask: Request, number: int) -> Any:
+    found(hub.pulls, number=number)
+    return Paged(hub.reviews.get(number, []))
+
+
+@on("GET", "/commits/{}")
+def _(hub: Hub, ask: Request, sha: str) -> Any:
+    who = hub.person(hub.committers[sha]) if sha in hub.committers else None
+    return {"sha": sha, "author": who, "committer": who}
+
+
+@on("GET", "/actions/variables/{}")
+def _(hub: Hub, ask: Request, name: str) -> Any:
+    if name not in hub.variables:
+        raise No(404, "Not Found")
+    times = {"created_at": WHEN, "updated_at": WHEN}
+    return {"name": name, "value": hub.variables[name], **times}
+
+
+@on("POST", "/actions/variables", 201)
+def _(hub: Hub, ask: Request) -> Any:
+    if ask.need("name") in hub.variables:
+        raise No(409, "Already exists")
+    hub.variables[ask.need("name")] = ask.need("value")
+    return {}
+
+
+@on("PATCH", "/actions/variables/{}")
+def _(hub: Hub, ask: Request, name: str) -> Any:
+    if name not in hub.variables:
+        raise No(404, "Not Found")
+    hub.variables[name] = ask.need("value")
+
+
+@on("GET", "//apps/{}")
+def _(hub: Hub, ask: Request, slug: str) -> Any:
+    if slug not in hub.apps:
+        raise No(404, "Not Found")
+    return {"id": hub.apps[slug], "slug": slug, "name": slug}
+
+
 @on("GET", "/commits/{}/pulls")
 def _(hub: Hub, ask: Request, sha: str) -> Any:
     numbers = hub.commit_pulls.get(sha)
@@ -694,6 +836,49 @@ def _(hub: Hub, ask: Request, sha: str) -> Any:
             [p for p in hub.pulls if sha in (p["head"]["sha"], p.get("merge_commit_sha"))]
         )
     return _listed([pull for pull in hub.pulls if pull["number"] in numbers])
+
+
+@on("GET", "/issues")
+def _(hub: Hub, ask: Request) -> Any:
+    state, who = ask.query.get("state", "open"), ask.query.get("creator")
+    return Paged(
+        [
+            issue
+            for issue in hub.issues
+            if state in (issue["state"], "all") and who in (None, issue["user"]["login"])
+        ]
+    )
+
+
+@on("POST", "/issues", 201)
+def _(hub: Hub, ask: Request) -> Any:
+    number = hub.next()
+    made = {"id": number, "number": number, "title": ask.need("title"), "state": "open"}
+    page = f"{hub.page}/issues/{number}"
+    shown = {**ask.some(body=None), "html_url": page, "user": hub.person(ask.login)}
+    hub.issues.append({**made, **shown})
+    return hub.issues[-1]
+
+
+@on("PATCH", "/issues/#")
+def _(hub: Hub, ask: Request, number: int) -> Any:
+    issue = found(hub.issues, number=number)
+    issue |= {k: v for k, v in ask.body.items() if k in ("title", "body", "state")}
+    return issue
+
+
+@on("GET", "/installation")
+def _(hub: Hub, ask: Request) -> Any:
+    if hub.installation is None:
+        raise No(404, "Not Found")
+    return {"id": hub.installation}
+
+
+@on("POST", "//app/installations/#/access_tokens", 201)
+def _(hub: Hub, ask: Request, number: int) -> Any:
+    if number != hub.installation:
+        raise No(404, "Not Found")
+    return {"token": hub.app_token, "expires_at": WHEN}
 
 
 @on("GET", "/issues/#/comments")

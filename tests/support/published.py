@@ -27,12 +27,15 @@ REPO = "/repos/{owner}/{repo}"
 ENVIRONMENT = "/environments/{environment_name}"
 PATHS = {
     *("/meta", "/user", "/users/{username}", "/orgs/{org}/teams/{team_slug}", REPO),
+    "/app/installations/{installation_id}/access_tokens",
+    *("/apps/{app_slug}", "/orgs/{org}/rulesets", "/orgs/{org}/rulesets/{ruleset_id}"),
     *(
         REPO + path
         for path in (
             "/rulesets",
             "/rulesets/{ruleset_id}",
             "/rules/branches/{branch}",
+            "/codeowners/errors",
             "/environments",
             ENVIRONMENT,
             f"{ENVIRONMENT}/deployment-branch-policies",
@@ -43,8 +46,13 @@ PATHS = {
             "/actions/secrets",
             "/actions/secrets/public-key",
             "/actions/secrets/{secret_name}",
+            "/actions/runs",
             "/actions/runs/{run_id}",
+            "/actions/runs/{run_id}/cancel",
+            "/actions/runs/{run_id}/pending_deployments",
             "/actions/runs/{run_id}/approvals",
+            "/actions/variables",
+            "/actions/variables/{name}",
             "/actions/workflows",
             "/actions/workflows/{workflow_id}/dispatches",
             "/actions/permissions/workflow",
@@ -52,7 +60,12 @@ PATHS = {
             "/keys/{key_id}",
             "/pulls",
             "/pulls/{pull_number}",
+            "/pulls/{pull_number}/reviews",
+            "/commits/{ref}",
             "/commits/{commit_sha}/pulls",
+            "/installation",
+            "/issues",
+            "/issues/{issue_number}",
             "/issues/{issue_number}/comments",
             "/issues/comments/{comment_id}",
             "/releases",

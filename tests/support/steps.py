@@ -58,6 +58,7 @@ class Job:
     env: Env
     failed: bool = False
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
 
     def inside(self, inputs: Mapping[str, Any]) -> Job:
         """As the steps of a composite action see it."""
@@ -124,7 +125,7 @@ class Run:
             "GITHUB_WORKSPACE": str(workspace),
             "RUNNER_TEMP": str(temp),
         }
-        context = context | {"runner": {"temp": str(temp)}}
+        context = context | {"runner": {"temp": str(temp), "arch": "X64"}}
         own = _filled(job.get("env", {}), context)
         here = Job(name, workspace, context | {"env": env | own}, self.env | told | env | own)
         self._steps(job["steps"], here)
@@ -134,13 +135,15 @@ class Run:
 
     def _steps(self, steps: list[Any], job: Job) -> None:
         for step in steps:
-            context = job.context | {"steps": _shown(job)}
+            status = "failure" if job.failed else "success"
+            context = job.context | {"steps": _shown(job), "job": {"status": status}}
             if not _holds(step.get("if"), context, job.failed):
                 continue
             env = _filled(step.get("env", {}), context)
             here = Job(job.name, job.workspace, context, job.env | env)
             good = self._uses(step, here) if "uses" in step else self._runs(step, here, job)
             job.env |= {k: v for k, v in here.env.items() if k not in env and job.env.get(k) != v}
+            job.outcomes[step.get("id", "")] = "success" if good else "failure"
             job.failed = job.failed or not (good or step.get("continue-on-error"))
 
     def _uses(self, step: Any, job: Job) -> bool:
@@ -241,7 +244,10 @@ def _listed(value: Any) -> list[str]:
 
 
 def _shown(job: Job) -> dict[str, Any]:
-    return {name: {"outputs": outputs} for name, outputs in job.outputs.items()}
+    return {
+        name: {"outputs": job.outputs.get(name, {}), "outcome": job.outcomes.get(name)}
+        for name in job.outputs.keys() | job.outcomes.keys()
+    }
 
 
 # GitHub's language of expressions

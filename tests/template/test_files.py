@@ -36,7 +36,7 @@ TEXT = {
     ),
     *(
         f".github/workflows/{n}.yml"
-        for n in ("rollback", "scorecard", "security", "settle", "watch")
+        for n in ("retire", "rollback", "scorecard", "security", "settle", "watch")
     ),
 }
 MADE = {"uv.lock", "data/raw.dvc", f"vendor/gatewright-{VERSION}-py3-none-any.whl"}  # by the hook

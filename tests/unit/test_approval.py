@@ -9,81 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hub import BOT, Hub
 from parcels import Project
-
-from gatewright.paths import MODEL
-
-Shared = Callable[[str, Callable[[Path], object]], Path]
-
-SERVER = "https://github.com"
-RUN = f"{SERVER}/acme/late-flights/actions/runs/"
-LIVE = "environments/production.yaml"
-
-
-class Runs:
-    """A project whose origin is on GitHub, and the runs of its workflows."""
-
-    def __init__(self, project: Project, hub: Hub, patch: pytest.MonkeyPatch) -> None:
-        self.project, self.hub, self.patch = project, hub, patch
-        project.on_github()
-        hub.head_sha = lambda branch: project.git("ls-remote", "origin", branch).split()[0]
-        patch.setenv("GITHUB_SERVER_URL", SERVER)
-        patch.setenv("GITHUB_REPOSITORY", "acme/late-flights")
-        patch.setenv("GITHUB_ACTOR", "octocat")
-
-    def start(self, number: int, workflow: str = "promote.yml", approved_by: str = "") -> None:
-        self.patch.setenv("GITHUB_RUN_ID", str(number))
-        self.hub.run(number, workflow)
-        if approved_by:
-            self.hub.approve(number, "production", approved_by)
-
-    def promote(self, *words: str, expect: int = 0) -> Any:
-        return self.project.mlops(
-            "promote", *words[:1], "--to", "production", *words[1:], expect=expect
-        )
-
-    def record(self) -> Any:
-        self.project.mlops("status")
-        return yaml.safe_load(self.project.git("show", f"refs/mlops/seen:{LIVE}"))
-
-    def slip_in(self, version: str = "1.1.0", **fields: Any) -> None:
-        """Somebody lets a version into production past the machinery, by a record that fits."""
-        files = self.project.record(version)["files"]
-        (model,) = [file["sha256"] for file in files if file["path"] == MODEL]
-
-        def change(tree: Path) -> None:
-            path = tree / LIVE
-            record = yaml.safe_load(path.read_text())
-            record |= {"version": version, "previous": record["version"], "model": model}
-            path.write_text(yaml.safe_dump(record | fields, sort_keys=False))
-
-        self.project.change_branch("registry", change)
-
-
-@pytest.fixture(scope="session")
-def made_approved(made_second: Project, shared: Shared) -> Project:
-    def make(folder: Path) -> None:
-        project = made_second.copy(folder)
-        project.mlops("promote", "1.1.0", "--to", "staging")
-        project.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
-        project.commit("Ask for approval")
-        project.git("push", "--quiet", "origin", "HEAD")
-        project.rewrite(LIVE, "run: null", f"run: {RUN}1")
-        project.rewrite(LIVE, "approved_by: null", "approved_by: ada")
-        shutil.rmtree(folder / "stranger")
-
-    return Project(shared("parcels-approved", make) / "parcels")
+from runs import LIVE, RUN, SERVER, Runs, approved_once
 
 
 @pytest.fixture
 def runs(made_approved: Project, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """1.1.0 is in staging; 1.0.0 was approved for production by ada in run 1."""
-    runs = Runs(made_approved.copy(tmp_path), hub, monkeypatch)
-    hub.run(1, "release.yml")
-    hub.approve(1, "production", "ada")
-    return runs
+    return approved_once(made_approved.copy(tmp_path), hub, monkeypatch)
 
 
 def test_who_approved_the_run_stands_in_the_record(runs: Runs) -> None:
@@ -158,7 +92,7 @@ SLIPPED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "as a pull request": (
         {"run": f"{RUN}7", "approved_by": "pull request"},
-        "no pull request that somebody else merged",
+        "no pull request brought its record here",
     ),
     "a run for the second time": ({"since": "2026-02-02"}, "its run 1 stands in 2 records"),
     "a rollback of no such run": (
@@ -233,40 +167,86 @@ def test_a_rollback_to_what_nobody_approved_is_found(runs: Runs) -> None:
 # The promotion as a pull request
 
 
-def merge(runs: Runs, login: str) -> None:
-    """GitHub merges the proposal."""
-    pull = runs.hub.pulls[-1]
-    tree = runs.project.root.parent / f"merge-{login}"
-    runs.project.git(
-        "clone", "--quiet", "--branch", "registry", str(runs.project.origin), str(tree)
-    )
-    clone = Project(tree)
-    clone.git("merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{pull['head']['ref']}")
-    clone.git("push", "--quiet", "origin", "HEAD:registry")
-    runs.hub.merge(pull["number"], login)
-
-
 def test_where_nobody_can_approve_the_promotion_is_a_pull_request(runs: Runs) -> None:
     runs.start(2)
     said = runs.promote("1.1.0", "--propose")
     (pull,) = runs.hub.pulls
-    assert said.out.startswith("1.1.0 is proposed for production; merging https://github.com/")
+    assert said.out.startswith("1.1.0 is proposed for production; once somebody else approved")
     assert (pull["base"]["ref"], pull["head"]["ref"]) == ("registry", "promotions/production")
     for part in ("**1.1.0** into **production**", "replaces 1.0.0", "| champion | roc_auc | pass"):
         assert part in pull["body"]
     assert runs.project.live()["production"] == "1.0.0"
-    merge(runs, "ada")
+    runs.merge()
     assert runs.project.live()["production"] == "1.1.0"
     runs.start(3)
     assert runs.promote("1.1.0").out == "1.1.0 is live in production already.\n"
 
 
-def test_who_asked_for_it_may_not_merge_it(runs: Runs) -> None:
+FORGED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "reviewed by nobody": ({}, {"reviewer": ""}, "was approved by no person"),
+    "by who asked": ({}, {"reviewer": "octocat"}, "other than who asked for it: octocat"),
+    "by who pushed last": ({"pushed": "ada"}, {}, "other than who asked for it: ada, octocat"),
+    "by the bot": ({}, {"reviewer": BOT}, "was approved by no person"),
+    "asked for changes": ({}, {"state": "CHANGES_REQUESTED"}, "was approved by no person"),
+    "of what was not merged": ({}, {"commit_id": "f" * 40}, "on what was merged"),
+    "opened by hand": ({"user": "octocat"}, {}, "was opened by octocat, and not by the workflow"),
+    "of an App that is not ours": ({"user": "x[bot]"}, {}, "was opened by x[bot], and not by"),
+    "of another branch": ({"ref": "mine"}, {}, "came from the branch mine"),
+    "of a fork": ({"full_name": "ada/x"}, {}, "came from the branch promotions/production"),
+    "with more in it": ({"commits": 2}, {}, "holds more than the one record"),
+    "with other files": ({"changed_files": 2}, {}, "holds more than the one record"),
+}
+
+
+@pytest.mark.parametrize(("pull", "review", "words"), FORGED.values(), ids=FORGED.keys())
+def test_a_proposal_that_was_forged_is_no_approval(
+    pull: dict[str, Any], review: dict[str, Any], words: str, runs: Runs
+) -> None:
+    """One writer opens a pull request to the registry, lets a bot approve it and merges it."""
     runs.start(2)
     runs.promote("1.1.0", "--propose")
-    merge(runs, "octocat")
+    there, hub = runs.hub.pulls[-1], runs.hub
+    runs.merge(**review)
+    hub.committers[there["head"]["sha"]] = pull.get("pushed", "octocat")
+    if "user" in pull:
+        there["user"] = hub.person(pull["user"])
+    there["head"] |= {"ref": pull.get("ref", there["head"]["ref"])}
+    there["head"]["repo"] |= {"full_name": pull.get("full_name", hub.slug)}
+    there |= {key: pull[key] for key in ("commits", "changed_files") if key in pull}
     runs.start(3, approved_by="ada")
-    assert "no pull request that somebody else merged" in runs.promote("1.1.0", expect=1).err
+    assert words in runs.promote("1.1.0", expect=1).err
+    assert words in runs.project.mlops("doctor", expect=1).out
+
+
+def test_who_asked_is_who_started_the_run_and_not_what_the_record_says(runs: Runs) -> None:
+    runs.start(2)
+    runs.patch.setenv("GITHUB_ACTOR", "somebody")
+    runs.promote("1.1.0", "--propose")
+    runs.merge("octocat")
+    runs.start(3)
+    assert "other than who asked for it: octocat" in runs.promote("1.1.0", expect=1).err
+
+
+@pytest.mark.parametrize("fields", [{"actor": "ada"}, {"triggering_actor": "ada"}])
+def test_who_started_a_run_does_not_approve_it(fields: dict[str, str], runs: Runs) -> None:
+    runs.start(2, approved_by="ada")
+    runs.hub.run(2, **fields)
+    assert "nobody approved run 2" in runs.promote("1.1.0", expect=1).err
+
+
+def test_a_bot_approves_no_run(runs: Runs) -> None:
+    runs.start(2, approved_by=BOT)
+    assert "nobody approved run 2" in runs.promote("1.1.0", expect=1).err
+
+
+def test_the_app_of_the_repository_may_propose(runs: Runs) -> None:
+    runs.start(2)
+    runs.promote("1.1.0", "--propose")
+    runs.hub.pulls[-1]["user"] = runs.hub.person("flights-mlops[bot]")
+    runs.hub.apps["flights-mlops"], runs.hub.variables["APP_ID"] = 4711, "4711"
+    runs.merge()
+    runs.start(3)
+    assert runs.promote("1.1.0").out == "1.1.0 is live in production already.\n"
 
 
 def test_a_proposal_is_renewed_and_not_doubled(runs: Runs) -> None:

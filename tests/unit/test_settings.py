@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hub import Hub
 from parcels import Project
+from plans import PLANS
 
 from gatewright.adapters.files import digest
 from gatewright.adapters.git import Git
@@ -19,6 +20,7 @@ from gatewright.adapters.signing import sign, signers
 from gatewright.repo_settings.desired import owners
 
 GITHUB = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/.github"
+PLACES = ("dev", "staging", "production", "rollback")
 OWNERS = "* @ada\n/data/ @ada @acme/owners\n/gates.yaml @octocat # answers for it\n"
 
 
@@ -74,7 +76,7 @@ def test_a_dry_run_tells_and_changes_nothing(guarded: Project, hub: Hub) -> None
 
 
 def test_applying_twice_changes_nothing_more(guarded: Project, hub: Hub) -> None:
-    assert len(apply(guarded)["changed"]) == 15
+    assert len(apply(guarded)["changed"]) == 19
     before = len(writes(hub))
     assert apply(guarded) == {"changed": [], "could not": []}
     assert len(writes(hub)) == before
@@ -99,7 +101,7 @@ def test_the_key_is_sealed_for_each_environment(guarded: Project, hub: Hub) -> N
     apply(guarded)
     (key,) = hub.keys
     assert (key["title"], key["read_only"]) == ("mlops registry", False)
-    for name in ("dev", "staging", "production"):
+    for name in PLACES:
         sealed = b64decode(hub.secrets[name]["REGISTRY_KEY"])
         private = SealedBox(hub.box).decrypt(sealed).decode()
         assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
@@ -111,8 +113,8 @@ def test_the_key_that_signs_is_made_and_its_public_half_is_there_to_commit(
 ) -> None:
     from nacl.public import SealedBox
 
-    told = apply(guarded)["changed"][-1]
-    assert told.endswith("as secret SIGNING_KEY of dev; commit security/signers.txt")
+    told = " ".join(apply(guarded)["changed"])
+    assert "as secret SIGNING_KEY of dev; commit security/signers.txt" in told
     private = SealedBox(hub.box).decrypt(b64decode(hub.secrets["dev"]["SIGNING_KEY"])).decode()
     assert len(signers(guarded.root)) == 1
     with pytest.MonkeyPatch.context() as patch:
@@ -160,22 +162,154 @@ def test_what_was_changed_by_hand_is_changed_back(guarded: Project, hub: Hub) ->
 
 
 def test_a_plan_without_reviewers_still_gets_the_rest(guarded: Project, hub: Hub) -> None:
-    hub.plan_has_reviewers = False
+    hub.lacks.add("reviewers")
     told = " ".join(apply(guarded)["changed"])
     assert "environment production, WITHOUT reviewers" in told
     assert "pull requests to the branch registry" in told
-    assert set(hub.environments) == {"dev", "staging", "production"}
+    assert hub.permissions["can_approve_pull_request_reviews"] is True
+    assert set(hub.environments) == set(PLACES)
     approved(guarded, hub)
     said = guarded.mlops("doctor").out
     assert "has no required reviewers: promotions become pull requests" in said
 
 
 def test_a_plan_without_rulesets_is_told_and_fails(guarded: Project, hub: Hub) -> None:
-    hub.plan_has_rulesets = False
+    hub.lacks.add("rulesets")
     said = apply(guarded, expect=1)
     assert "Upgrade to GitHub Pro or make this repository public" in said["could not"][0]
-    assert set(hub.environments) == {"dev", "staging", "production"}
+    assert set(hub.environments) == set(PLACES)
     assert "cannot be seen" in guarded.mlops("doctor", expect=1).out
+
+
+def test_where_the_plan_guards_no_environment_no_secret_is_stored(
+    guarded: Project, hub: Hub
+) -> None:
+    hub.on(PLANS["private-free"])
+    told = " ".join(apply(guarded, expect=1)["could not"])
+    assert "no environment here keeps jobs of other branches from its secrets" in told
+    assert "SIGNING_KEY was not stored in the environment dev" in told
+    assert all(held == {} for held in hub.secrets.values())
+    assert hub.keys == []
+
+
+def test_a_secret_that_every_job_could_read_is_told_taken_out_and_made_anew(
+    healthy: Project, hub: Hub
+) -> None:
+    hub.environments["dev"].update(deployment_branch_policy=None)
+    (key,), old = hub.keys, dict(hub.secrets["dev"])
+    assert "SIGNING_KEY lies where jobs of any branch can read it" in bad(healthy)
+    told = " ".join(apply(healthy)["changed"])
+    assert "take REGISTRY_KEY out of dev, where jobs of any branch could read it" in told
+    assert {k["id"] for k in hub.keys}.isdisjoint({key["id"]})
+    assert all(hub.secrets["dev"][name] != value for name, value in old.items())
+    hub.environments["dev"].update(deployment_branch_policy=None)
+    hub.lacks.add("branches")
+    apply(healthy, expect=1)
+    assert hub.secrets["dev"] == {}, "what cannot be guarded is not put back"
+
+
+def test_an_organisation_that_forbids_deploy_keys_closes_nothing(
+    guarded: Project, hub: Hub
+) -> None:
+    """What only the key opens would be closed to the jobs as well."""
+    hub.on(PLANS["new-organisation"])
+    approved(guarded, hub)
+    told = apply(guarded, expect=1)["could not"]
+    assert "organizations/acme/settings/deploy_keys" in told[0]
+    assert "Deploy keys are disabled for this repository" in told[0]
+    names = {ruleset["name"] for ruleset in hub.rulesets}
+    assert names == {"history", "main-checks", "main-review"}
+    assert "there is none. Where the organisation forbids them" in bad(guarded)
+    hub.lacks.remove("deploy keys")
+    apply(guarded)
+    assert {"registry", "proposals", "versions"} <= {ruleset["name"] for ruleset in hub.rulesets}
+
+
+def test_an_app_takes_the_place_of_the_deploy_key(guarded: Project, hub: Hub) -> None:
+    hub.on(PLANS["new-team"])
+    hub.variables["APP_ID"] = "4711"
+    apply(guarded)
+    assert hub.keys == []
+    (registry,) = [ruleset for ruleset in hub.rulesets if ruleset["name"] == "registry"]
+    (actor,) = registry["bypass_actors"]
+    assert (actor["actor_type"], actor["actor_id"]) == ("Integration", 4711)
+    assert hub.permissions["can_approve_pull_request_reviews"] is False
+    assert "training" in hub.environments, "where its key may start a branch's checks"
+    assert "dev, staging, production, rollback hold no APP_KEY" in bad(guarded)
+
+
+def test_actions_may_open_pull_requests_only_where_a_promotion_needs_one(
+    guarded: Project, hub: Hub
+) -> None:
+    approved(guarded, hub)
+    apply(guarded)
+    assert hub.permissions["can_approve_pull_request_reviews"] is False
+    assert hub.variables["MLOPS_PROPOSALS"] == "false"
+    hub.permissions["can_approve_pull_request_reviews"] = True
+    assert "may open and approve pull requests, and no promotion needs it" in bad(guarded)
+    hub.approvals.clear()
+    apply(guarded)
+    assert hub.permissions["can_approve_pull_request_reviews"] is True, "what is live is in doubt"
+    assert hub.variables["MLOPS_PROPOSALS"] == "true"
+
+
+def test_an_organisation_that_lets_actions_open_nothing_is_named(
+    guarded: Project, hub: Hub
+) -> None:
+    hub.lacks |= {"reviewers", "pull requests by Actions"}
+    (told,) = apply(guarded, expect=1)["could not"]
+    assert "organizations/acme/settings/actions, under Workflow permissions" in told
+    assert hub.permissions["default_workflow_permissions"] == "read", "the other field is set"
+
+
+def test_who_works_alone_is_not_kept_from_their_own_approval(guarded: Project, hub: Hub) -> None:
+    """One line: nobody is asked to be two people, and the doctor says so."""
+    guarded.edit("gates.yaml", "approval: [production]", "approval: []")
+    apply(guarded)
+    (rule, _) = hub.environments["production"]["protection_rules"]
+    assert rule["prevent_self_review"] is False
+    assert apply(guarded) == {"changed": [], "could not": []}
+    assert "gates.yaml lets production be entered unapproved" in bad(guarded)
+
+
+def test_an_organisation_can_require_the_gate_as_the_default_branch_has_it(
+    guarded: Project, hub: Hub
+) -> None:
+    words = ("github", "apply", "--organisation", "--yes")
+    guarded.mlops(*words)
+    (ruleset,) = hub.org_rules
+    (workflow,) = ruleset["rules"][0]["parameters"]["workflows"]
+    assert workflow == {
+        "path": ".github/workflows/model-gate.yml",
+        "repository_id": hub.repository["id"],
+        "ref": "refs/heads/main",
+    }
+    assert "has the settings" in guarded.mlops(*words).out
+    ruleset["enforcement"] = "disabled"
+    guarded.mlops(*words)
+    assert hub.org_rules[0]["enforcement"] == "active"
+    hub.lacks.add("organisation rulesets")
+    assert "Upgrade to GitHub Team" in guarded.mlops(*words, expect=1).err
+
+
+def test_an_enterprise_server_is_refused_with_what_would_be_needed(
+    guarded: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example.com")
+    guarded.git("remote", "set-url", "origin", "https://git.example.com/acme/late-flights")
+    for words in (("doctor",), ("github", "apply")):
+        said = guarded.mlops(*words, expect=1).err
+        assert "git.example.com is a GitHub Enterprise Server" in said
+        assert "Host the repository on github.com" in said
+
+
+def test_what_github_cannot_read_in_codeowners_is_told(healthy: Project, hub: Hub) -> None:
+    error = {"line": 3, "column": 1, "kind": "Unknown owner", "path": ".github/CODEOWNERS"}
+    hub.owner_errors = [error | {"message": "Unknown owner on line 3: make sure @acme exists\n  ^"}]
+    assert "line 3 of .github/CODEOWNERS: Unknown owner on line 3: make sure @acme" in bad(healthy)
+    hub.owner_errors = []
+    (healthy.root / ".github/CODEOWNERS").write_text(OWNERS + "/src/ @acme\n")
+    assert "@acme is an organisation: GitHub asks nobody for a review" in bad(healthy)
 
 
 def test_an_organisation_cannot_review_and_a_team_can(guarded: Project, hub: Hub) -> None:
@@ -195,7 +329,7 @@ def test_half_done_is_completed_by_running_again(guarded: Project, hub: Hub) -> 
     assert hub.keys == [], "a key that nobody holds is taken back"
     apply(guarded)
     assert len(hub.keys) == 1
-    assert all("REGISTRY_KEY" in hub.secrets[name] for name in ("dev", "staging", "production"))
+    assert all("REGISTRY_KEY" in hub.secrets[name] for name in PLACES)
 
 
 def test_a_key_that_not_all_got_is_renewed(guarded: Project, hub: Hub) -> None:
@@ -253,8 +387,8 @@ def approved(project: Project, hub: Hub) -> None:
 @pytest.fixture
 def healthy(guarded: Project, hub: Hub) -> Project:
     """Applied, and what is live was approved."""
-    apply(guarded)
     approved(guarded, hub)
+    apply(guarded)
     assert [row for row in rows(guarded, 0) if row["state"] == "bad"] == []
     return guarded
 
@@ -265,7 +399,7 @@ def test_a_fresh_repository_is_not_protected(guarded: Project, hub: Hub) -> None
         "requires the checks ci, model-gate, security",
         "is closed to pushes by hand",
         "environment production",
-        "hold no REGISTRY_KEY",
+        "deploy key",
         "may only read unless",
         "cannot be moved or deleted",
         "names no run of this repository",

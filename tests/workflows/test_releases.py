@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from acting import GitHubActions, Walk, on_github, shown, went_well
+from parcels import make_model
 from projects import Parcels, Project, change_library, owned
 from published import Description
 
 from gatewright.errors import Refused
 
 pytestmark = pytest.mark.slow
+OPENS = "can_approve_pull_request_reviews"  # whether workflows may open pull requests
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +91,50 @@ def test_before_the_first_model_there_is_nothing_to_release(
     project.git("remote", "add", "origin", str(project.origin))
     project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
     with on_github(project, published, act=False) as github:
+        github.variables["MLOPS_APPLIED"] = "true"
         walk = github.pushed()
         went_well(walk, "register")
         assert "no model is committed yet" in walk.log
+    assert github.hub.deployments == []
+
+
+def test_an_unprotected_repository_releases_nothing_and_says_so(
+    trained: Parcels, published: Description
+) -> None:
+    """The first push comes before the settings: it must not make environments without rules."""
+    with on_github(trained, published, act=False) as github:
+        github.merge()
+        walk = github.pushed()
+        went_well(walk, "unprotected")
+        assert "Run mlops github apply --yes once" in walk.summary
+        assert github.project.live()["dev"] is None
+
+
+FORGED = """\
+name: model-gate
+on: pull_request
+jobs:
+  model-gate:
+    runs-on: ubuntu-latest
+    steps:
+      - run: "true"
+"""
+
+
+def test_a_check_that_a_pull_request_forged_is_found_at_registration(
+    merged: GitHubActions,
+) -> None:
+    """On `pull_request` its own workflow files run, so it can say of itself what it likes."""
+    merged.branch("forged")
+    (merged.project.root / ".github/workflows/model-gate.yml").write_text(FORGED)
+    merged.parcels.swap(make_model(-1.0, 1.0))
+    merged.project.mlops("push")
+    went_well(merged.pull_request(), "model-gate")
+    merged.merge()
+    walk = merged.pushed()
+    assert walk.jobs == {"register": "failure"}, walk.end
+    assert "Not registered" in walk.log
+    assert merged.project.live()["dev"] is None
 
 
 def test_a_second_release_does_not_push_a_waiting_one_aside(merged: GitHubActions) -> None:
@@ -133,7 +176,9 @@ def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions
     assert "1.0.1 in production fails its smoke check: golden row 1" in walk.log
     assert "Rolled back: production is back on 1.0.0 (was 1.0.1)." in walk.log
     assert guarded.project.live()["production"] == "1.0.0"
-    assert shown(guarded) == [("production", "v1.0.0")], "what failed is not shown as live"
+    assert shown(guarded) == [("production", "v1.0.0")] * 2, "what failed is not shown as live"
+    (issue,) = guarded.hub.issues
+    assert issue["title"].startswith("production went back to 1.0.0 on ")
 
 
 def test_a_rollback_by_hand(guarded: GitHubActions) -> None:
@@ -154,6 +199,20 @@ def test_a_rollback_by_hand(guarded: GitHubActions) -> None:
 # Approval
 
 
+def test_a_version_is_retired_by_a_workflow(guarded: GitHubActions) -> None:
+    """By hand nobody could: the registry is closed."""
+    inputs = {"version": "1.0.1", "reason": "$(touch ran) bad labels"}
+    assert (
+        "rule violations"
+        in guarded.project.mlops("retire", "1.0.1", "--reason", "x", expect=2).stderr
+    )
+    went_well(guarded.dispatch("retire.yml", inputs), "retire")
+    walk = promote(guarded, "1.0.1", approved_by="ada")
+    assert walk.status != 0
+    assert "1.0.1 was retired" in walk.log
+    assert inputs["reason"] in walk.log
+
+
 def test_nobody_writes_the_registry_by_hand(guarded: GitHubActions) -> None:
     project = guarded.project
     done = project.mlops("rollback", "staging", expect=2)
@@ -168,7 +227,7 @@ def test_nobody_writes_the_registry_by_hand(guarded: GitHubActions) -> None:
 def test_where_no_reviewer_can_be_asked_the_promotion_is_a_pull_request(
     bare: GitHubActions,
 ) -> None:
-    bare.hub.plan_has_reviewers = False
+    bare.hub.lacks.add("reviewers")
     bare.apply_settings()
     walk = promote(bare, "1.0.0")
     went_well(walk, "promote")
@@ -178,7 +237,7 @@ def test_where_no_reviewer_can_be_asked_the_promotion_is_a_pull_request(
     for part in ("**1.0.0** into **production**", "it has no required reviewers", "| champion |"):
         assert part in pull["body"]
     with by_act(bare):
-        walk = bare.closed(pull)
+        walk = bare.schedule("settle.yml")
     went_well(walk, "settle")
     assert bare.project.live()["production"] == "1.0.0"
     assert shown(bare) == [("production", "v1.0.0")]
@@ -189,34 +248,37 @@ def test_a_merged_promotion_that_fails_its_smoke_check_is_rolled_back(
     guarded: GitHubActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     went_well(promote(guarded, "1.0.0", approved_by="ada"), "promote")
+    guarded.hub.permissions[OPENS] = True
     promote(guarded, "1.0.1")
-    pull = guarded.merge_proposal("ada")
+    guarded.merge_proposal("ada")
 
     def fail(*_: object) -> int:
         raise Refused("golden row 1 is answered with another figure")
 
     monkeypatch.setattr("gatewright.release.smoke_test.check_golden", fail)
-    walk = guarded.closed(pull)
+    walk = guarded.dispatch("settle.yml")
     assert walk.jobs == {"settle": "failure"}
     assert guarded.project.live()["production"] == "1.0.0"
 
 
 def test_a_proposal_that_was_closed_settles_nothing(guarded: GitHubActions) -> None:
+    guarded.hub.permissions[OPENS] = True
     promote(guarded, "1.0.0")
-    (pull,) = guarded.hub.pulls
-    with by_act(guarded):
-        walk = guarded.closed(pull)
-    assert walk.jobs.get("settle") in (None, "skipped")
+    guarded.hub.pulls[0]["state"] = "closed"
+    walk = guarded.dispatch("settle.yml")
+    went_well(walk, "settle")
+    assert "Nothing is left to try or to show." in walk.log
+    walk = guarded.schedule("settle.yml")
+    assert walk.jobs == {}, "where runs are approved no minute is spent"
     assert guarded.project.live()["production"] is None
 
 
 def test_without_any_protection_production_takes_nothing(bare: GitHubActions) -> None:
-    bare.hub.fault("POST .*/pulls$", 403, message="GitHub Actions is not permitted to create")
     walk = promote(bare, "1.0.0")
     assert walk.status != 0
     assert "not permitted to create" in walk.log
     assert bare.project.live()["production"] is None
-    bare.hub.faults.clear()
+    bare.hub.permissions[OPENS] = True
     went_well(promote(bare, "1.0.0"), "promote")
     assert [pull["base"]["ref"] for pull in bare.hub.pulls] == ["registry"]
     assert bare.project.live()["production"] is None

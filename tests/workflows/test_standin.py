@@ -107,7 +107,7 @@ def test_rulesets(hub: StandIn, call: Caller) -> None:
     assert (changed["id"], changed["enforcement"]) == (made["id"], "disabled")
     assert call("GET", "/rules/branches/main") == []
     call("GET", "/rulesets/1", expect=404)
-    hub.plan_has_rulesets = False
+    hub.lacks.add("rulesets")
     call("GET", "/rulesets", expect=403)
     assert hub.errors == []
 

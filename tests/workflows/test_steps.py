@@ -97,7 +97,7 @@ def test_a_pull_request_that_is_refused(
         return github.pull_request()
 
     by_act, _ = alike(live, published, tmp_path, walk)
-    assert by_act.jobs == {"candidate": "failure", "judge": "failure", "model-gate": "failure"}
+    assert by_act.jobs == {"candidate": "failure", "model-gate": "failure"}
     assert len(by_act.calls) == 4
 
 

@@ -12,19 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gatewright.adapters.git import settings
+from gatewright.adapters.app_token import as_app
+from gatewright.adapters.git import settings, signed_in
 from gatewright.adapters.github import GitHub
 from gatewright.adapters.github_answers import Meta
 from gatewright.errors import Refused
 from gatewright.run_context import current
 
 KEY = "REGISTRY_KEY"  # of the secret
+APP_KEY = "APP_KEY"  # of the secret, where a GitHub App takes the deploy key's place
 
 
 @contextmanager
 def registry_key(root: Path) -> Iterator[dict[str, str]]:
-    """The environment in which Git pushes with the key; empty where there is no key."""
+    """The environment in which Git pushes with the key, or as the App; empty without either."""
     key, github = current().registry_key, GitHub.of(root)
+    if github is not None and (app := as_app(github)).token:
+        yield signed_in(f"https://{github.host}", app.token)
+        return
     if not key or github is None:
         yield {}
         return

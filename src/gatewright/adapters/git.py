@@ -217,8 +217,13 @@ def _token() -> dict[str, str]:
     run = current()
     if not (run.token and run.server and run.on_github):
         return {}
-    basic = b64encode(f"x-access-token:{run.token}".encode()).decode()
-    return settings({f"http.{run.server}/.extraheader": f"AUTHORIZATION: basic {basic}"})
+    return signed_in(run.server, run.token)
+
+
+def signed_in(server: str, token: str) -> dict[str, str]:
+    """Git's settings, as variables, by which it shows a token of GitHub."""
+    basic = b64encode(f"x-access-token:{token}".encode()).decode()
+    return settings({f"http.{server}/.extraheader": f"AUTHORIZATION: basic {basic}"})
 
 
 def settings(values: Mapping[str, str]) -> dict[str, str]:

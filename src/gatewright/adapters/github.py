@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # most commands ask GitHub nothing, and importing it takes a 
     from requests import PreparedRequest, Response
     from urllib3 import BaseHTTPResponse, Retry
 
+HOST = "github.com"
 TIMEOUT = 15.0  # seconds, for one answer
 PAUSES = (1.0, 2.0, 4.0)  # seconds between tries
 LONGEST_WAIT = 60.0  # seconds that GitHub may ask us to wait
@@ -53,6 +54,7 @@ class GitHub:
     host: str
     owner: str
     name: str
+    token: str | None = field(default=None, repr=False)  # of a GitHub App; else the job's
 
     @classmethod
     def of(cls, root: Path) -> GitHub | None:
@@ -65,8 +67,15 @@ class GitHub:
             return None
         match = _URL.fullmatch(git("config", "--get", f"remote.{REMOTE}.url"))
         server = urlsplit(current().server or "").hostname
-        if match is None or match[1] not in ("github.com", server):
+        if match is None or match[1] not in (HOST, server):
             return None
+        if match[1] != HOST and not match[1].endswith(".ghe.com"):
+            raise Refused(
+                f"{match[1]} is a GitHub Enterprise Server, and the workflows do not run there: "
+                "they need paths like `$/` for actions, artifacts of version 4 and newer, and "
+                "attestations, which it does not have. Host the repository on github.com or on "
+                "Enterprise Cloud (NAME.ghe.com); on the server, release from a laptop only."
+            )
         return cls(*match.groups())
 
     @property
@@ -128,7 +137,7 @@ class GitHub:
                         "X-GitHub-Api-Version": "2022-11-28",
                         "User-Agent": f"mlops of {self.slug}",
                     },
-                    auth=_Bearer(_token()),
+                    auth=_Bearer(self.token or _token()),
                     timeout=TIMEOUT,
                     allow_redirects=False,  # it would carry the token to another address
                 )
@@ -289,7 +298,7 @@ def _read(kind: type[T], answer: Response | Any, path: str) -> T:
 
 
 def _api(host: str) -> str:
-    default = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
+    default = f"https://api.{host}"
     url = current().api_url or default
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):

@@ -24,6 +24,24 @@ class Account:
     id: int = 0
     type: str = "User"
 
+    @property
+    def is_person(self) -> bool:
+        return self.type == "User"
+
+
+@dataclass(frozen=True)
+class App:
+    """A GitHub App."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the repository."""
+
+    value: str
+
 
 @dataclass(frozen=True)
 class Team:
@@ -33,6 +51,9 @@ class Team:
 @dataclass(frozen=True)
 class Repository:
     default_branch: str
+    full_name: str = ""
+    private: bool = False
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +76,21 @@ class Run:
 
     path: str
     head_branch: str | None
+    id: int = 0
+    head_sha: str | None = None
+    display_title: str | None = None
+    actor: Account | None = None
+    triggering_actor: Account | None = None
+
+    @property
+    def workflow(self) -> str:
+        """The name of its file."""
+        return self.path.partition("@")[0].removeprefix(".github/workflows/")
+
+    @property
+    def started_by(self) -> frozenset[str]:
+        """Who started it, first and again."""
+        return frozenset(who.login for who in (self.actor, self.triggering_actor) if who)
 
 
 @dataclass(frozen=True)
@@ -67,20 +103,74 @@ class Approval:
 
 
 @dataclass(frozen=True)
+class Home:
+    """The repository that a branch is in."""
+
+    full_name: str
+
+
+@dataclass(frozen=True)
+class PendingDeployment:
+    """An environment that a run waits for."""
+
+    environment: Named
+
+
+@dataclass(frozen=True)
+class Issue:
+    number: int
+    title: str
+    html_url: str
+
+
+@dataclass(frozen=True)
+class AppToken:
+    """What a GitHub App may ask with."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Branch:
     ref: str
     sha: str = ""
+    repo: Home | None = None
 
 
 @dataclass(frozen=True)
 class Pull:
-    """A pull request. Lists do not say whether it was merged; ask for the one."""
+    """A pull request. Lists say neither that it was merged nor what it holds; ask for the one."""
 
     number: int
     base: Branch
     head: Branch
+    user: Account
     merged: bool = False
-    merged_by: Account | None = None
+    merge_commit_sha: str | None = None
+    commits: int = 0
+    changed_files: int = 0
+
+    @property
+    def holds(self) -> frozenset[str | None]:
+        """The commits that a single one can have become."""
+        return frozenset((self.head.sha, self.merge_commit_sha))
+
+
+@dataclass(frozen=True)
+class Review:
+    """What somebody said of one commit of a pull request."""
+
+    state: str
+    user: Account | None
+    commit_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The accounts that its author and committer belong to, as far as GitHub knows."""
+
+    author: Account | None = None
+    committer: Account | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +307,20 @@ class WorkflowPermissions:
 class Workflow:
     path: str
     state: str
+
+
+@dataclass(frozen=True)
+class OwnersError:
+    """A line of CODEOWNERS that GitHub cannot follow."""
+
+    line: int
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class OwnersErrors:
+    errors: tuple[OwnersError, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Versions on their way: register, promote, rollback, drill, smoke, retire, publish,
-attest, deliver."""
+"""Versions on their way: register, promote, rollback, drill, smoke, retire, publish, settle,
+supersede, alarm, attest, deliver, recheck."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewright.cli.parser import Arguments, Parser, plain, required
-from gatewright.errors import Undecided
+from gatewright.errors import Refused, Undecided
 from gatewright.run_context import RunContext, current
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ def add_to(parser: Parser) -> None:
     )
     retire.add_argument("version")
     retire.add_argument("--reason", required=True)
+    parser.command("settle", _settle, "try and show what a merged proposal let in", reads=True)
+    supersede = parser.command(
+        "supersede", _supersede, "cancel runs that wait with an older version for an approval"
+    )
+    supersede.add_argument("version")
+    alarm = parser.command("alarm", _alarm, "open, renew or close the issue of a scheduled run")
+    alarm.add_argument("subject", type=plain)
+    alarm.add_argument("--results", required=True, help="of its jobs, like 'success failure'")
     publish = parser.command(
         "publish", _publish, "show on GitHub what is live: release, deployment"
     )
@@ -52,8 +60,10 @@ def add_to(parser: Parser) -> None:
     attest.add_argument("trained", type=Path, help="the checkout, as `mlops deliver` left it")
     attest.add_argument("--commit", required=True, help="what the training delivered")
     parser.command(
-        "deliver", _deliver, "commit what was trained to its branch and start the checks"
+        "deliver", _deliver, "commit what was trained to its branch and say how its checks start"
     )
+    recheck = parser.command("recheck", _recheck, "start a branch's checks, as the GitHub App")
+    recheck.add_argument("branch")
 
 
 def _register(arguments: Arguments) -> int:
@@ -169,11 +179,54 @@ def _publish(arguments: Arguments) -> None:
     print(publish(arguments.root, arguments.env, last))
 
 
+def _settle(arguments: Arguments) -> None:
+    from gatewright.release.settle import settle
+    from gatewright.release.workspace import Workspace
+
+    done = settle(Workspace(arguments.root))
+    if arguments.json:
+        print(json.dumps(done, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(done) or "Nothing is left to try or to show.")
+
+
+def _supersede(arguments: Arguments) -> None:
+    from gatewright.release.supersede import supersede
+    from gatewright.release.workspace import Workspace
+
+    done = supersede(Workspace(arguments.root), arguments.version)
+    run = current()
+    if run.summary and done:
+        with run.summary.open("a", encoding="utf-8") as file:
+            file.write("\n".join(done) + "\n")
+    print("\n".join(done) or "No run waits with an older version.")
+
+
+def _alarm(arguments: Arguments) -> None:
+    from gatewright.adapters.github import GitHub
+    from gatewright.release.alarm import alarm
+
+    github = GitHub.of(arguments.root)
+    if github is None:
+        raise Refused("origin is no GitHub repository, so there is no issue to open.")
+    print(alarm(github, arguments.subject, arguments.results.split(), current().run_page))
+
+
 def _attest(arguments: Arguments) -> None:
     from gatewright.release.trained_branch import attest_and_deliver
 
     trained = arguments.called_from / arguments.trained
     print(attest_and_deliver(arguments.root, trained, arguments.commit, current().run_page))
+
+
+def _recheck(arguments: Arguments) -> None:
+    from gatewright.adapters.github import GitHub
+    from gatewright.release.trained_branch import recheck
+
+    github = GitHub.of(arguments.root)
+    if github is None:
+        raise Refused("origin is no GitHub repository, so there are no checks to start.")
+    print(recheck(github, arguments.branch))
 
 
 def _deliver(arguments: Arguments) -> None:

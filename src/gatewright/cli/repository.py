@@ -23,6 +23,9 @@ def add_to(parser: Parser) -> None:
     )
     github.add_argument("what", choices=["apply"])
     github.add_argument("--yes", action="store_true", help="change them; without it, only tell")
+    github.add_argument(
+        "--organisation", action="store_true", help="the organisation's required workflow instead"
+    )
     explain = parser.command("explain", _explain, "the page of a check, or of another topic")
     explain.add_argument("topic", nargs="?", help="default: what there is")
 
@@ -60,12 +63,12 @@ def _doctor(arguments: Arguments) -> int:
 def _github(arguments: Arguments) -> int:
     from gatewright.adapters.console import print_table
     from gatewright.adapters.github import GitHub
-    from gatewright.repo_settings.reconcile import apply, plan
+    from gatewright.repo_settings.reconcile import apply, organisation, plan
 
     github = GitHub.of(arguments.root)
     if github is None:
         raise Refused("origin is no GitHub repository. `git remote add origin URL`, then again.")
-    steps = plan(arguments.root, github)
+    steps = (organisation if arguments.organisation else plan)(arguments.root, github)
     if not arguments.yes:
         answer = {"would change": [step.words for step in steps]}
         after = "Nothing was changed. To change it: `uv run mlops github apply --yes`."

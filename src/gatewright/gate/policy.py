@@ -146,6 +146,11 @@ class PolicyFile:
         return list(self.content.environments)
 
     @property
+    def approval(self) -> tuple[str, ...]:
+        """The environments that take nothing unapproved."""
+        return self.content.approval
+
+    @property
     def reproduce(self) -> Reproduce:
         """What proves that a model follows from its inputs."""
         return self.content.reproduce

@@ -27,6 +27,7 @@ from gatewright.pipeline.shadows import local_packages, module_names, shadows
 from gatewright.pipeline.stage_code import code_gaps, source_files
 from gatewright.pipeline.staleness import Pipeline, read_pipeline
 from gatewright.pipeline.work_tree import WorkTree
+from gatewright.run_context import current
 
 JUDGED = (MODEL, BASELINE, TRAIN, TEST)
 REPORT = "claims.json"
@@ -181,6 +182,9 @@ def _verify(
         shutil.copy(root / "dvc.lock", out / "dvc.lock")
     if not again.problems:
         wanted = JUDGED if storage_moves else [path for path in absent if path in built]
+        if current().is_public and not storage.branch.embedded:
+            _log("no rows are offered: anybody could download them, and the storage is closed")
+            wanted = [path for path in wanted if path not in (TRAIN, TEST)]
         if kept := [path for path in wanted if path not in built]:
             storage.get(kept)
         _copy(wanted, root, out / "files")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatewright.adapters.git import Git
-from gatewright.adapters.github import GitHub
+from gatewright.adapters.github import Forbidden, GitHub, Missing
 from gatewright.adapters.github_answers import (
     Deployment,
     DeploymentStatus,
@@ -19,12 +19,13 @@ from gatewright.adapters.github_answers import (
     Pull,
     Release,
 )
+from gatewright.adapters.markdown import cell
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.registry.git_registry import BRANCH, Registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
+from gatewright.release.alarm import open_issue
 
-PROPOSALS = "promotions/"
 CARD = "reports/model-card.md"
 LONGEST = 120_000  # characters; GitHub takes 125,000 in a release
 
@@ -55,7 +56,32 @@ def publish(root: Path, environment: str, last: str) -> str:
     record = registry.version(live.version)
     address = _release(github, Git(root), registry, record, final=environment == last)
     _deploy(github, live)
-    return f"{live.version} in {environment} is published: {address}"
+    told = f" {_tell_of_rollback(github, live)}" if live.action == "roll back" else ""
+    return f"{live.version} in {environment} is published: {address}{told}"
+
+
+def is_shown(github: GitHub, live: EnvironmentRecord) -> bool:
+    """Whether GitHub shows by a deployment that this is live."""
+    query = {"environment": live.environment, "ref": f"v{live.version}"}
+    for made in github.every("deployments", Deployment, **query):
+        if _since(made) == live.since:
+            statuses = github.every(f"deployments/{made.id}/statuses", DeploymentStatus)
+            return any(status.state == "success" for status in statuses)
+    return False
+
+
+def _tell_of_rollback(github: GitHub, live: EnvironmentRecord) -> str:
+    """An issue: nobody was asked, so everybody is told."""
+    title = f"{live.environment} went back to {live.version} on {live.since[:16]}"
+    body = (
+        f"It was on {live.previous}. By {cell(live.by)}: {cell(live.reason or 'no reason given')}."
+        f"\n\nRun: {live.run or 'none'}. Close this once it is known what happened; "
+        "`docs/runbook.md` says what to write down."
+    )
+    try:
+        return f"Told in {open_issue(github, title, body)}."
+    except (Missing, Forbidden) as error:
+        return f"No issue tells of it: {error}"
 
 
 def _release(
@@ -85,7 +111,7 @@ def _body(registry: Registry, record: VersionRecord, card: str) -> str:
         for event in registry.history()
         if isinstance(event, EnvironmentRecord) and event.version == record.version
     ]
-    way = "\n".join(f"- {e.since}: {e.action}, {e.environment}" for e in events)
+    way = "\n".join(f"- {e.since}: {e.action}, {e.environment}{_by(e)}" for e in events)
     files = "\n".join(f"{f.sha256}  {f.path}" for f in record.stored)
     verdicts = to_yaml({e.environment: e.evidence for e in events})
     return (
@@ -93,6 +119,12 @@ def _body(registry: Registry, record: VersionRecord, card: str) -> str:
         f"## Verdicts\n\n```yaml\n{verdicts}```\n\n"
         f"## Digests (sha256)\n\n```text\n{files}\n```\n\n{card}"
     )
+
+
+def _by(event: EnvironmentRecord) -> str:
+    if event.action == "roll back":
+        return ""
+    return f", approved by {event.approved_by or 'nobody'}"
 
 
 def _deploy(github: GitHub, live: EnvironmentRecord) -> None:
@@ -112,7 +144,7 @@ def _deploy(github: GitHub, live: EnvironmentRecord) -> None:
             "auto_merge": False,
             "required_contexts": [],
             "payload": {"since": live.since, "version": live.version},
-            "description": f"{live.action}: {live.version}",
+            "description": f"{live.action}: {live.version}{_by(live)}",
         }
         number = github.make("POST", "deployments", request, Made).id
     status: dict[str, Any] = {"state": "success", "environment": live.environment}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gatewright.adapters.github import GitHub
+from gatewright.adapters.app_token import as_app
+from gatewright.adapters.github import Forbidden, GitHub
 from gatewright.adapters.markdown import cell
-from gatewright.errors import Undecided
+from gatewright.errors import Refused, Undecided
 from gatewright.gate import report
 from gatewright.gate.verdict import Verdict
 from gatewright.paths import MODEL
@@ -20,8 +21,8 @@ from gatewright.registry.git_registry import Registry
 from gatewright.registry.provenance import vouched
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
 from gatewright.release import progress, rules
-from gatewright.release.approval import approver, why_unapproved
-from gatewright.release.github_release import PROPOSALS, propose
+from gatewright.release.approval import PROPOSALS, approver, why_unapproved
+from gatewright.release.github_release import propose
 from gatewright.release.workspace import Kind, Outcome, Workspace
 
 
@@ -164,10 +165,22 @@ def _propose(
     registry.propose(event, subject, branch)
     body = (
         f"Merging this lets **{event.version}** into **{event.environment}**. It replaces "
-        f"{event.previous or 'nothing'}. Somebody else than {cell(event.by)}, who asked "
-        f"for it, has to merge it.\n\nWhy it is a pull request: {cell(why)}.\n\n"
+        f"{event.previous or 'nothing'}. Somebody else than {cell(event.by)}, who asked for it, "
+        "has to approve it by a review (a person: a bot's review does not count); then it may be "
+        f"merged.\n\nWhy it is a pull request: {cell(why)}.\n\n"
         f"Run: {event.run}\n\n{report.to_markdown(verdict)}"
     )
-    url = propose(github, branch, subject, body)
-    words = f"{event.version} is proposed for {event.environment}; merging {url} lets it in."
+    try:
+        url = propose(as_app(github), branch, subject, body)
+    except Forbidden as error:
+        raise Refused(
+            f"{event.version} is on the branch {branch}, and its pull request was not opened: "
+            f"{error} `mlops github apply --yes` lets workflows open it where a promotion needs "
+            "one; where the organisation forbids that, a GitHub App opens it (`mlops explain "
+            "github`)."
+        ) from None
+    words = (
+        f"{event.version} is proposed for {event.environment}; once somebody else approved {url}, "
+        "merging it lets it in."
+    )
     return Outcome(Kind.PROPOSED, event.version, words, verdict)

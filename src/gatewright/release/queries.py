@@ -117,4 +117,5 @@ def _why(record: Record) -> str:
         return "; ".join(record.because)
     if isinstance(record, RetirementRecord):
         return record.reason
-    return record.reason or f"gate: {record.evidence.get('decision')}"
+    nobody = "; approved by nobody" if record.run and not record.approved_by else ""
+    return record.reason or f"gate: {record.evidence.get('decision')}{nobody}"

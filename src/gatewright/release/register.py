@@ -62,6 +62,11 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
             return Outcome(Kind.REGISTERED_BEFORE, same, words)
         case rules.Register():
             pass
+    if registry.versions:
+        newest = registry.version(registry.versions[-1])
+        follows = git.ok("merge-base", "--is-ancestor", newest.commit, commit)
+        if no := rules.comes_after(newest.version, newest.commit, follows):
+            raise rules.refused(no)
     if build:
         progress.step("1/6 get the outputs of the pipeline")
         reproduce(workspace.root)

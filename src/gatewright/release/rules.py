@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NOT_MERGED = "what judges here is not what the default branch holds"
     UNLISTED_CODE = "unlisted code"
     STALE_LOCK = "the pipeline would give something else"
+    OVERTAKES = "a newer merge is a version already"
     NOT_REPRODUCED = "the model does not follow from its data and code"
     SKIPS_AN_ENVIRONMENT = "the version was never in the environment before"
     NEWER_IS_LIVE = "a newer version is live"
@@ -234,6 +235,22 @@ def is_attested(why_not: str | None) -> No | None:
 def registration(same: str | None) -> RegisteredBefore | Register:
     """What `register` does; `same` is the version that this model is already."""
     return RegisteredBefore(same) if same else Register()
+
+
+def comes_after(newest: str, commit: str, follows: bool) -> No | None:
+    """Why an older merge is no new version; None if its commit comes after the newest version's.
+
+    Its number would be the highest, and it would go live over what was merged after it.
+    """
+    if follows:
+        return None
+    return No(
+        Reason.OVERTAKES,
+        f"Not registered: {newest}, the newest version, was made from commit {commit[:12]}, and "
+        "this commit does not come after it, so it would put back what was changed since. Release "
+        "the newest commit of the default branch; where that commit was never merged, `git merge "
+        f"--strategy ours {commit[:12]}` says by a pull request that it is passed by.",
+    )
 
 
 def promotion(

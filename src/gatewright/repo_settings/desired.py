@@ -25,15 +25,40 @@ class Environment(Strict):
     prevent_self_review: bool = False
 
 
-def rulesets(root: Path) -> dict[str, dict[str, Any]]:
-    """Rulesets by name, as GitHub's API takes them."""
+def rulesets(root: Path, app: int | None = None) -> dict[str, dict[str, Any]]:
+    """Rulesets by name, as GitHub's API takes them.
+
+    Where a GitHub App writes the registry, `app` opens what else the deploy key does.
+    """
     found = {}
     for path in sorted((root / RULESETS).glob("*.json")):
         ruleset = _json(path)
+        for actor in ruleset["bypass_actors"] if app else ():
+            if actor["actor_type"] == "DeployKey":
+                actor |= {"actor_type": "Integration", "actor_id": app}
         found[str(ruleset["name"])] = ruleset
     if not found:
         raise Refused(f"{RULESETS} holds no ruleset. Restore it with Git.")
     return found
+
+
+def required_workflow(root: Path, number: int, repository: str, branch: str) -> dict[str, Any]:
+    """The ruleset by which an organisation runs the default branch's gate on every pull request."""
+    path = ".github/workflows/model-gate.yml"
+    if not (root / path).exists():
+        raise Refused(f"{path} is missing. Restore it with Git.")
+    workflow = {"path": path, "repository_id": number, "ref": f"refs/heads/{branch}"}
+    return {
+        "name": f"{repository} model-gate",
+        "target": "branch",
+        "enforcement": "active",
+        "bypass_actors": [],
+        "conditions": {
+            "ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []},
+            "repository_name": {"include": [repository], "exclude": []},
+        },
+        "rules": [{"type": "workflows", "parameters": {"workflows": [workflow]}}],
+    }
 
 
 def environments(root: Path) -> list[Environment]:
@@ -58,6 +83,13 @@ def owners(text: str, path: str) -> list[str]:
         if pattern and _matches(pattern, path):
             found = names
     return found
+
+
+def people(root: Path) -> list[str]:
+    """The logins that CODEOWNERS names, teams and e-mail addresses left out."""
+    lines = [line.partition("#")[0].split()[1:] for line in read_text(root / OWNERS).splitlines()]
+    names = {name.removeprefix("@") for line in lines for name in line if name.startswith("@")}
+    return sorted(name for name in names if "/" not in name)
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -42,9 +42,10 @@ def examine(workspace: Workspace) -> list[Row]:
         ("default branch", lambda: github.default_branch(hub, branch)),
         ("registry", lambda: github.registry(hub)),
         ("tags", lambda: github.rulesets(hub)),
-        ("environments", lambda: github.environments(project, hub)),
-        ("secrets", lambda: github.secrets(project, hub)),
-        ("workflow token", lambda: github.token(hub)),
+        ("environments", lambda: github.environments(root, project, hub)),
+        ("secrets", lambda: github.secrets(root, hub)),
+        ("workflow token", lambda: github.token(root, hub)),
+        ("owners", lambda: github.owners(root, hub)),
         ("workflows", lambda: github.workflows(root, hub)),
         ("what is live", lambda: registry.approved(workspace, hub)),
     ]

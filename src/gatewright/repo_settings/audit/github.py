@@ -5,22 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gatewright.adapters.deploy_key import KEY
-from gatewright.adapters.github import GitHub, Missing
+from gatewright.adapters.deploy_key import APP_KEY, KEY
+from gatewright.adapters.github import GitHub
 from gatewright.adapters.github_answers import (
+    Account,
     Environment,
     ListedRuleset,
     Named,
+    OwnersErrors,
     Rule,
     Ruleset,
     Workflow,
     WorkflowPermissions,
 )
-from gatewright.adapters.signing import KEY as SIGNING
 from gatewright.project import Project
 from gatewright.registry.git_registry import BRANCH
-from gatewright.release.github_release import PROPOSALS
+from gatewright.release.approval import PROPOSALS
+from gatewright.repo_settings import desired
 from gatewright.repo_settings.audit.rows import Row, row
+from gatewright.repo_settings.environments import is_guarded
+from gatewright.repo_settings.keys import (
+    SECRETS,
+    app_id,
+    deploy_keys,
+    exposed,
+    no_deploy_keys,
+    secrets_of,
+)
+from gatewright.repo_settings.reconcile import needs_proposals
 
 CHECKS = ("ci", "model-gate", "security")
 
@@ -80,16 +92,21 @@ def rulesets(github: GitHub) -> Iterator[Row]:
     yield row("creation" in guarded, "tags v*", "are made by the registry's key only")
 
 
-def environments(project: Project, github: GitHub) -> Iterator[Row]:
-    for name in project.environments:
+def environments(root: Path, project: Project, github: GitHub) -> Iterator[Row]:
+    for environment in desired.environments(root):
+        name, subject = environment.name, f"environment {environment.name}"
         there = github.find(f"environments/{name}", Environment)
-        subject = f"environment {name}"
         if there is None:
             yield Row("bad", subject, "is not there, so it protects nothing")
             continue
-        limited = there.deployment_branch_policy is not None
-        yield row(limited, subject, "lets in jobs of chosen branches only")
-        if not project.policy(name).approval:
+        guards = is_guarded(github, environment)
+        yield row(guards, subject, "lets in jobs of chosen branches only")
+        for secret in exposed(github, environment):
+            words = (
+                f"{secret} lies where jobs of any branch can read it: `mlops github apply --yes`"
+            )
+            yield Row("bad", subject, f"{words} takes it out and makes a new one")
+        if name not in project.environments or not project.policy(name).approval:
             continue
         rule = there.reviewers
         if rule is None or not rule.reviewers:
@@ -103,34 +120,57 @@ def environments(project: Project, github: GitHub) -> Iterator[Row]:
             yield Row("note", subject, "administrators may pass its rules by")
 
 
-def secrets(project: Project, github: GitHub) -> Iterator[Row]:
+def secrets(root: Path, github: GitHub) -> Iterator[Row]:
     common = {secret.name for secret in github.every("actions/secrets", Named, "secrets")}
-    for name in sorted(common & {KEY, SIGNING}):
+    for name in sorted(common & set(SECRETS)):
         words = f"{name} is a secret of the repository: every job holds it; make it one of "
         yield Row("bad", "secrets", words + "the environments with `mlops github apply --yes`")
-    for name in sorted(common - {KEY, SIGNING, "STORAGE_KEY"}):
+    for name in sorted(common - {*SECRETS, "STORAGE_KEY"}):
         yield Row("note", "secrets", f"{name} is a secret of the repository: every job holds it")
-    lacking = []
-    for name in project.environments:
-        try:
-            held = github.every(f"environments/{name}/secrets", Named, "secrets")
-        except Missing:
-            held = []
-        if KEY not in {secret.name for secret in held}:
-            lacking.append(name)
+    app = app_id(github)
+    key = APP_KEY if app else KEY
+    if not app and not deploy_keys(github):
+        yield Row("bad", "deploy key", f"there is none. {no_deploy_keys(github)}")
+        return
+    places = desired.environments(root)
+    lacking = [place.name for place in places if key not in secrets_of(github, place.name)]
     if lacking:
-        words = f"{', '.join(lacking)} hold no {KEY}, so nothing can be promoted there once "
-        yield Row("bad", "secrets", words + "the registry is closed: `mlops github apply --yes`")
+        words = f"{', '.join(lacking)} hold no {key}, so nothing can be promoted there once "
+        mend = "store the App's key there" if app else "`mlops github apply --yes`"
+        yield Row("bad", "secrets", f"{words}the registry is closed: {mend}")
     else:
-        yield Row("good", "secrets", f"every environment holds its {KEY}")
+        yield Row("good", "secrets", f"every environment holds its {key}")
 
 
-def token(github: GitHub) -> Iterator[Row]:
+def token(root: Path, github: GitHub) -> Iterator[Row]:
     there = github.get("actions/permissions/workflow", WorkflowPermissions)
     read = there.default_workflow_permissions == "read"
     yield row(read, "workflow token", "may only read unless a job asks for more")
-    opens = there.can_approve_pull_request_reviews
-    yield row(opens, "workflow token", "may open the pull request of a promotion")
+    opens, needed = there.can_approve_pull_request_reviews, needs_proposals(root, github)
+    if needed:
+        yield row(opens, "workflow token", "may open the pull request of a promotion")
+    elif opens:
+        words = "may open and approve pull requests, and no promotion needs it: "
+        yield Row("bad", "workflow token", f"{words}`mlops github apply --yes`")
+
+
+def owners(root: Path, github: GitHub) -> Iterator[Row]:
+    """Who is named in CODEOWNERS and asked for no review, of which GitHub tells only a part."""
+    told = [
+        f"line {error.line} of {error.path}: {error.message.splitlines()[0]}"
+        for error in github.get("codeowners/errors", OwnersErrors).errors
+    ]
+    for login in desired.people(root):
+        account = github.find(f"/users/{login}", Account)
+        if account and not account.is_person:
+            told.append(
+                f"@{login} is an organisation: GitHub asks nobody for a review, without an error. "
+                f"Name a team of it, like @{login}/TEAM, in {desired.OWNERS}"
+            )
+    for words in told:
+        yield Row("bad", "owners", words)
+    if not told:
+        yield Row("good", "owners", "GitHub finds every owner that CODEOWNERS names")
 
 
 def workflows(root: Path, github: GitHub) -> Iterator[Row]:

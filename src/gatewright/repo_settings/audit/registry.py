@@ -8,6 +8,7 @@ from gatewright.adapters.github import GitHub
 from gatewright.errors import Refused, Undecided
 from gatewright.registry.git_registry import Registry
 from gatewright.release.approval import why_unapproved
+from gatewright.release.settle import unsettled
 from gatewright.release.workspace import Workspace
 from gatewright.repo_settings.audit.rows import Row
 
@@ -82,3 +83,6 @@ def approved(workspace: Workspace, github: GitHub) -> Iterator[Row]:
         why = why_unapproved(github, registry, name)
         words = f"{live.version} was approved by {live.approved_by}, as GitHub remembers"
         yield Row("bad" if why else "good", f"live in {name}", why or words)
+    for name in unsettled(workspace):
+        words = "was let in and not tried yet: `gh workflow run settle.yml` does it now"
+        yield Row("bad", f"live in {name}", words)

@@ -1,0 +1,82 @@
+"""Runs of the workflows on the small GitHub, and what people approve and merge there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hub import Hub
+from parcels import Project
+
+from gatewright.paths import MODEL
+
+SERVER = "https://github.com"
+RUN = f"{SERVER}/acme/late-flights/actions/runs/"
+LIVE = "environments/production.yaml"
+
+
+class Runs:
+    """A project whose origin is on GitHub, and the runs of its workflows."""
+
+    def __init__(self, project: Project, hub: Hub, patch: pytest.MonkeyPatch) -> None:
+        self.project, self.hub, self.patch = project, hub, patch
+        project.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
+        project.commit("Ask for approval")
+        project.git("push", "--quiet", "origin", "HEAD")
+        project.on_github()
+        hub.permissions["can_approve_pull_request_reviews"] = True
+        hub.head_sha = lambda branch: project.git("ls-remote", "origin", branch).split()[0]
+        patch.setenv("GITHUB_SERVER_URL", SERVER)
+        patch.setenv("GITHUB_REPOSITORY", "acme/late-flights")
+        patch.setenv("GITHUB_ACTOR", "octocat")
+
+    def start(self, number: int, workflow: str = "promote.yml", approved_by: str = "") -> None:
+        self.patch.setenv("GITHUB_RUN_ID", str(number))
+        self.hub.run(number, workflow)
+        if approved_by:
+            self.hub.approve(number, "production", approved_by)
+
+    def promote(self, *words: str, expect: int = 0) -> Any:
+        return self.project.mlops(
+            "promote", *words[:1], "--to", "production", *words[1:], expect=expect
+        )
+
+    def record(self) -> Any:
+        self.project.mlops("status")
+        return yaml.safe_load(self.project.git("show", f"refs/mlops/seen:{LIVE}"))
+
+    def slip_in(self, version: str = "1.1.0", **fields: Any) -> None:
+        """Somebody lets a version into production past the machinery, by a record that fits."""
+        files = self.project.record(version)["files"]
+        (model,) = [file["sha256"] for file in files if file["path"] == MODEL]
+
+        def change(tree: Path) -> None:
+            path = tree / LIVE
+            record = yaml.safe_load(path.read_text())
+            record |= {"version": version, "previous": record["version"], "model": model}
+            path.write_text(yaml.safe_dump(record | fields, sort_keys=False))
+
+        self.project.change_branch("registry", change)
+
+    def merge(self, reviewer: str = "ada", **review: Any) -> None:
+        """Somebody approves the newest proposal, and it is merged."""
+        pull = self.hub.pulls[-1]
+        if reviewer:
+            self.hub.review(pull["number"], reviewer, **review)
+        clone = self.project.stranger("registry")
+        clone.git("merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{pull['head']['ref']}")
+        clone.git("push", "--quiet", "origin", "HEAD:registry")
+        self.hub.merge(pull["number"], "octocat")
+
+
+def approved_once(second: Project, hub: Hub, patch: pytest.MonkeyPatch) -> Runs:
+    """1.1.0 is in staging; 1.0.0 was approved for production by ada in run 1."""
+    second.mlops("promote", "1.1.0", "--to", "staging")
+    runs = Runs(second, hub, patch)
+    hub.run(1, "release.yml")
+    hub.approve(1, "production", "ada")
+    second.rewrite(LIVE, "run: null", f"run: {RUN}1")
+    second.rewrite(LIVE, "approved_by: null", "approved_by: ada")
+    return runs
