@@ -79,6 +79,8 @@ class Plan:
     private: bool
     owner_type: str
     lacks: frozenset[str] = frozenset()
+    app: bool = False  # a GitHub App takes the deploy key's place
+    alone: bool = False  # one maintainer: `approval: []` in gates.yaml
 
 
 _USER, _ORGANISATION = "User", "Organization"
@@ -109,5 +111,19 @@ PLANS: dict[str, Plan] = {
         True,
         _ORGANISATION,
         frozenset({"reviewers", "deploy keys", "pull requests by Actions"}),
+    ),
+    "new-team-app": Plan(
+        "private, Team, a new organisation, with a GitHub App",
+        True,
+        _ORGANISATION,
+        frozenset({"reviewers", "deploy keys", "pull requests by Actions"}),
+        app=True,
+    ),
+    "alone": Plan(
+        "public, of a person who works alone",
+        False,
+        _USER,
+        frozenset({"organisation rulesets"}),
+        alone=True,
     ),
 }

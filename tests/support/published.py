@@ -117,6 +117,11 @@ def _extract(whole: Any) -> Any:
             node = place
         return node
 
+    def example(node: Any) -> Any:
+        """Its value; None for one whose parts are named and left out."""
+        value = there(node).get("value")
+        return None if any(_refs(value)) else value
+
     def content(node: Any) -> Any:
         return there(node).get("content", {}).get(JSON, {})
 
@@ -131,9 +136,10 @@ def _extract(whole: Any) -> Any:
             answers = {}
             for status, answer in said["responses"].items():
                 told = content(answer)
-                examples = [there(e).get("value") for e in told.get("examples", {}).values()]
-                example = next((e for e in examples if e is not None), None)
-                answers[status] = {"schema": _plain(told.get("schema")), "example": example}
+                listed = told.get("examples", {}).values()
+                examples = [example(e) for e in listed]
+                shown = next((e for e in examples if e is not None), None)
+                answers[status] = {"schema": _plain(told.get("schema")), "example": shown}
             operations.append(
                 {
                     "method": method.upper(),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hub import Hub
 from parcels import Project
 
@@ -69,6 +71,22 @@ class Runs:
         clone.git("merge", "--quiet", "--no-ff", "-m", "Merge", f"origin/{pull['head']['ref']}")
         clone.git("push", "--quiet", "origin", "HEAD:registry")
         self.hub.merge(pull["number"], "octocat")
+
+
+def as_app(hub: Hub, patch: pytest.MonkeyPatch) -> None:
+    """The jobs hold the key of a GitHub App, which is installed."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
+    hub.installation, hub.apps["flights"] = 5, 4711
+    hub.variables["APP_ID"] = "4711"
+    patch.setenv("APP_ID", "4711")
+    patch.setenv("APP_KEY", pem)
+    hub.logins["ghs_app"] = "flights[bot]"
+    hub.app_public = key.public_key()
 
 
 def approved_once(second: Project, hub: Hub, patch: pytest.MonkeyPatch) -> Runs:

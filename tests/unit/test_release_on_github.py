@@ -7,11 +7,12 @@ from base64 import urlsafe_b64decode
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from hub import Hub
 from parcels import Project
 from runs import RUN, Runs, approved_once
+from runs import as_app as use_app
 
 from gatewright.adapters.app_token import as_app
 from gatewright.adapters.deploy_key import registry_key
@@ -137,6 +138,7 @@ def test_a_promotion_that_nobody_approved_says_so(runs: Runs) -> None:
     """Who works alone: `approval: []` in gates.yaml."""
     runs.project.edit("gates.yaml", "approval: [production]", "approval: []")
     runs.project.commit("Alone")
+    runs.project.git("push", "--quiet", "origin", "HEAD")
     runs.start(2)
     runs.promote("1.1.0")
     runs.project.mlops("publish", "production")
@@ -175,18 +177,7 @@ def test_a_scheduled_run_that_fails_has_one_issue_until_it_is_green(runs: Runs) 
 @pytest.fixture
 def app(runs: Runs) -> Runs:
     """An App takes the place of the deploy key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
-    runs.hub.installation, runs.hub.apps["flights"] = 5, 4711
-    runs.hub.variables["APP_ID"] = "4711"
-    runs.patch.setenv("APP_ID", "4711")
-    runs.patch.setenv("APP_KEY", pem)
-    runs.hub.logins["ghs_app"] = "flights[bot]"
-    runs.hub.app_public = key.public_key()
+    use_app(runs.hub, runs.patch)
     return runs
 
 

@@ -18,7 +18,7 @@ from reviews import RANDOM, Review, forge, lenient
 from gatewright.adapters.commands import run_command
 from gatewright.adapters.files import digest
 from gatewright.errors import Refused
-from gatewright.paths import MODEL
+from gatewright.paths import MODEL, TEST
 from gatewright.pipeline import reproduction
 from gatewright.pipeline.dvc_lock import Lock, LockedStage, parse_lock
 from gatewright.pipeline.reproduction import changed_stages, in_order, needed_for, path_digest
@@ -101,6 +101,38 @@ def test_outputs_that_dvc_remembers_prove_nothing(released: Project) -> None:
     released.commit("Forged")
     said = released.mlops("register", expect=1)
     assert "model/model.skops is not what train gives" in said.err
+
+
+# What a public repository offers
+
+
+@pytest.mark.parametrize(
+    ("private", "moved", "offered"),
+    [("false", True, False), ("true", True, True), ("false", False, True)],
+    ids=["public, storage elsewhere", "private", "public, storage in it"],
+)
+def test_no_row_of_closed_storage_is_offered_in_a_public_repository(
+    private: str,
+    moved: bool,
+    offered: bool,
+    released: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Anybody who is signed in may download an artifact there."""
+    if moved:
+        released.mlops("move-storage", str(tmp_path / "bucket"))
+        released.commit("Move the storage")
+        released.git("push", "--quiet")
+    review = Review(released)
+    review.candidate.edit("src/parcels.py", "test.to_parquet", "test[:-1].to_parquet")
+    review.run()
+    event = tmp_path / "event.json"
+    event.write_text(f'{{"repository": {{"private": {private}}}}}')
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    assert TEST in review.prove()["missing_outputs"]
+    assert (review.proof / "files" / TEST).exists() is offered
 
 
 # Honest candidates

@@ -13,46 +13,19 @@ import pytest
 from hub import Hub
 from parcels import Project
 from plans import PLANS
+from settings import OWNERS, PLACES, put_library, with_settings
 
-from gatewright.adapters.files import digest
 from gatewright.adapters.git import Git
 from gatewright.adapters.signing import sign, signers
 from gatewright.repo_settings.desired import owners
-
-GITHUB = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}/.github"
-PLACES = ("dev", "staging", "production", "rollback")
-OWNERS = "* @ada\n/data/ @ada @acme/owners\n/gates.yaml @octocat # answers for it\n"
-
-
-def put_library(project: Project, wheel: bytes = b"a wheel", **versions: str) -> Path:
-    """The library as a project has it: pinned, locked by hash, in vendor/; the wheel."""
-    here = version("gatewright")
-    pinned, locked = versions.get("pinned", here), versions.get("locked", here)
-    source = f"vendor/gatewright-{versions.get('source', here)}-py3-none-any.whl"
-    path = project.root / source
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(wheel)
-    (project.root / "pyproject.toml").write_text(
-        f'[project]\nname = "parcels"\ndependencies = ["gatewright=={pinned}", "numpy>=2"]\n'
-        f'[tool.uv.sources]\ngatewright = {{ path = "{source}" }}\n'
-    )
-    (project.root / "uv.lock").write_text(
-        f'[[package]]\nname = "gatewright"\nversion = "{locked}"\n'
-        f'source = {{ path = "{source}" }}\n'
-        f'wheels = [{{ filename = "{path.name}", hash = "sha256:{digest(path)}" }}]\n'
-    )
-    return path
 
 
 @pytest.fixture
 def guarded(released: Project, hub: Hub) -> Project:
     """The project's own .github, and GitHub, where nothing is set yet."""
-    put_library(released)
-    shutil.copytree(GITHUB, released.root / ".github")
-    (released.root / ".github/CODEOWNERS").write_text(OWNERS)
+    with_settings(released, hub)
     released.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
     released.on_github()
-    hub.workflows = {path.name: "active" for path in (GITHUB / "workflows").iterdir()}
     return released
 
 

@@ -128,6 +128,7 @@ def test_a_check_that_a_pull_request_forged_is_found_at_registration(
     merged.branch("forged")
     (merged.project.root / ".github/workflows/model-gate.yml").write_text(FORGED)
     merged.parcels.swap(make_model(-1.0, 1.0))
+    merged.project.run("dvc", "repro", "--quiet", "evaluate")
     merged.project.mlops("push")
     went_well(merged.pull_request(), "model-gate")
     merged.merge()
@@ -172,8 +173,8 @@ def test_a_failed_smoke_check_rolls_back_and_fails_loudly(guarded: GitHubActions
     guarded.merge("Break the scoring")
     with by_act(guarded):
         walk = promote(guarded, "1.0.1", approved_by="ada")
-    assert walk.jobs == {"promote": "failure"}
-    assert "1.0.1 in production fails its smoke check: golden row 1" in walk.log
+    assert walk.jobs == {"promote": "failure"}, walk.end
+    assert "1.0.1 in production fails its smoke check: golden row 1" in walk.log, walk.end
     assert "Rolled back: production is back on 1.0.0 (was 1.0.1)." in walk.log
     assert guarded.project.live()["production"] == "1.0.0"
     assert shown(guarded) == [("production", "v1.0.0")] * 2, "what failed is not shown as live"
@@ -201,15 +202,15 @@ def test_a_rollback_by_hand(guarded: GitHubActions) -> None:
 
 def test_a_version_is_retired_by_a_workflow(guarded: GitHubActions) -> None:
     """By hand nobody could: the registry is closed."""
-    inputs = {"version": "1.0.1", "reason": "$(touch ran) bad labels"}
+    inputs = {"version": "1.0.0", "reason": "$(touch ran) bad labels"}
     assert (
         "rule violations"
-        in guarded.project.mlops("retire", "1.0.1", "--reason", "x", expect=2).stderr
+        in guarded.project.mlops("retire", "1.0.0", "--reason", "x", expect=2).stderr
     )
     went_well(guarded.dispatch("retire.yml", inputs), "retire")
-    walk = promote(guarded, "1.0.1", approved_by="ada")
+    walk = promote(guarded, "1.0.0", approved_by="ada")
     assert walk.status != 0
-    assert "1.0.1 was retired" in walk.log
+    assert "1.0.0 was retired" in walk.log
     assert inputs["reason"] in walk.log
 
 

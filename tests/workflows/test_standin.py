@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from plans import FACTS
 from published import REPO, Description, Schemas
 from standin import BOT, StandIn, filled, smallest
 
@@ -188,6 +189,8 @@ def test_runs_and_workflows(hub: StandIn, call: Caller) -> None:
 
 def test_pull_requests(hub: StandIn, call: Caller) -> None:
     asked = {"title": "Promote", "head": "promotions/x", "base": "registry", "body": "Please"}
+    call("POST", "/pulls", asked, 403)
+    hub.permissions["can_approve_pull_request_reviews"] = True
     made = call("POST", "/pulls", asked, 201)
     call("POST", "/pulls", asked, 422)
     number = made["number"]
@@ -199,12 +202,80 @@ def test_pull_requests(hub: StandIn, call: Caller) -> None:
     assert "merged_by" not in listed[0]
     assert call("GET", "/pulls?head=acme:other") == []
     assert call("PATCH", f"/pulls/{number}", {"title": "Other"})["title"] == "Other"
+    hub.review(number, "ada")
+    (review,) = call("GET", f"/pulls/{number}/reviews")
+    assert (review["user"]["login"], review["state"], review["commit_id"]) == (
+        *("ada", "APPROVED", SHA),
+    )
+    hub.committers[SHA] = "octocat"
+    assert call("GET", f"/commits/{SHA}")["author"]["login"] == "octocat"
     hub.merge(number, "ada", "d" * 40)
     merged = call("GET", f"/pulls/{number}")
     assert (merged["merged_by"]["login"], merged["merge_commit_sha"]) == ("ada", "d" * 40)
     for sha in (SHA, "d" * 40):
         assert call("GET", f"/commits/{sha}/pulls")[0]["number"] == number
     call("GET", "/pulls/1", expect=404)
+    assert hub.errors == []
+
+
+def test_what_is_newer(hub: StandIn, call: Caller) -> None:
+    """Variables, issues, runs that wait, Apps, owners, the organisation's rulesets."""
+    call("POST", "/actions/variables", {"name": "X", "value": "1"}, 201)
+    call("PATCH", "/actions/variables/X", {"name": "X", "value": "2"}, 204)
+    assert call("GET", "/actions/variables/X")["value"] == "2"
+    call("GET", "/actions/variables/Y", expect=404)
+    made = call("POST", "/issues", {"title": "watch fails", "body": "The run"}, 201)
+    assert call("GET", f"/issues?state=open&creator={BOT}")[0]["title"] == "watch fails"
+    call("PATCH", f"/issues/{made['number']}", {"state": "closed"})
+    assert call("GET", "/issues") == []
+    hub.run(5, "promote.yml", status="waiting", conclusion=None)
+    hub.pending[5] = ["production"]
+    (waits,) = call("GET", "/actions/runs?status=waiting")["workflow_runs"]
+    assert waits["triggering_actor"]["login"] == "octocat"
+    (place,) = call("GET", "/actions/runs/5/pending_deployments")
+    assert place["environment"]["name"] == "production"
+    call("POST", "/actions/runs/5/cancel", expect=202)
+    assert call("GET", "/actions/runs/5")["conclusion"] == "cancelled"
+    hub.apps["flights"], hub.installation = 4711, 5
+    assert call("GET", "//apps/flights")["id"] == 4711
+    assert call("GET", "/installation")["id"] == 5
+    token = call("POST", "//app/installations/5/access_tokens", {"repositories": ["x"]}, 201)
+    assert token["token"] == "ghs_app"
+    assert call("GET", "/codeowners/errors") == {"errors": []}
+    required = {"name": "gate", "target": "branch", "enforcement": "active"}
+    made = call("POST", "//orgs/acme/rulesets", required, 201)
+    assert [each["name"] for each in call("GET", "//orgs/acme/rulesets")] == ["gate"]
+    there = f"//orgs/acme/rulesets/{made['id']}"
+    assert call("PUT", there, {"enforcement": "disabled"})["enforcement"] == "disabled"
+    assert call("GET", there)["name"] == "gate"
+    assert hub.errors == []
+
+
+ASKING: dict[str, tuple[str, str, Any]] = {
+    "rulesets": ("POST", "/rulesets", RULESET),
+    "reviewers": ("PUT", "/environments/dev", {"wait_timer": 0}),
+    "branches": ("PUT", "/environments/dev", {"deployment_branch_policy": CUSTOM}),
+    "deploy keys": ("POST", "/keys", {"title": "x", "key": "ssh-ed25519 AAAA"}),
+    "pull requests by Actions": (
+        *("PUT", "/actions/permissions/workflow"),
+        {"can_approve_pull_request_reviews": True},
+    ),
+    "organisation rulesets": ("GET", "//orgs/acme/rulesets", None),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_what_a_plan_lacks_is_answered_as_the_table_says(
+    name: str, hub: StandIn, call: Caller
+) -> None:
+    hub.lacks.add(name)
+    method, path, body = ASKING[name]
+    told = call(method, path, body, FACTS[name].status)
+    assert told["message"] == FACTS[name].message
+    if "environments" in path:
+        assert "dev" in hub.environments, "it is there all the same"
+    hub.lacks.clear()
+    call(method, path, body, expect=None)
     assert hub.errors == []
 
 

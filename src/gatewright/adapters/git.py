@@ -116,7 +116,7 @@ class Git:
             raise Refused(
                 "This repository has no remote 'origin', and the registry lives there. Create an "
                 "empty repository and run `git remote add origin URL`, then "
-                "`git push -u origin main dvc-storage`."
+                "`git push -u origin main` and `git push -u origin dvc-storage`."
             )
         try:
             self("fetch", "--quiet", "--no-tags", "--prune", REMOTE, *refspecs)

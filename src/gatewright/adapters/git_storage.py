@@ -124,7 +124,7 @@ class StorageBranch:
                 return
             if not self.git.sha(REMOTE_BRANCH) and not self.git("ls-remote", "--heads", REMOTE):
                 # The first branch that it gets becomes its default one.
-                print(f"origin is empty: `git push -u origin main {BRANCH}`", file=sys.stderr)
+                print(f"origin is empty: `git push -u origin main`, then {BRANCH}", file=sys.stderr)
                 return
             if self.git.ok("push", "--quiet", REMOTE, f"{BRANCH}:refs/heads/{BRANCH}"):
                 self.git("update-ref", REMOTE_BRANCH, BRANCH)
