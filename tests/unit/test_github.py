@@ -45,14 +45,21 @@ def test_a_variable_does_not_say_it(trained: Project, monkeypatch: pytest.Monkey
     assert GitHub.of(trained.root) is None
 
 
-def test_a_company_s_own_server_is_known_in_its_runs(
+def test_a_company_s_own_cloud_is_known_in_its_runs_and_its_own_server_refused(
     trained: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained.git("remote", "set-url", "origin", "https://git.example.com/acme/x")
-    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example.com")
+    for host in ("acme.ghe.com", "git.example.com"):
+        trained.git("remote", "set-url", "origin", f"https://{host}/acme/x")
+        assert GitHub.of(trained.root) is None, "elsewhere than in its runs nothing says what it is"
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://acme.ghe.com")
+    trained.git("remote", "set-url", "origin", "https://acme.ghe.com/acme/x")
     found = GitHub.of(trained.root)
     assert found is not None
-    assert found.page == "https://git.example.com/acme/x"
+    assert found.page == "https://acme.ghe.com/acme/x"
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example.com")
+    trained.git("remote", "set-url", "origin", "https://git.example.com/acme/x")
+    with pytest.raises(Refused, match=r"git\.example\.com is a GitHub Enterprise Server"):
+        GitHub.of(trained.root)
 
 
 def test_lists_are_read_to_their_end(hub: Hub) -> None:
