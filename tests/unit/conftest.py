@@ -1,11 +1,13 @@
 """The tiny project is made once; each test gets a copy of it at some point of its life."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hub import Hub
 from parcels import Project, make_project
+from runs import LIVE, RUN
 
 from gatewright.adapters import github
 
@@ -52,6 +54,23 @@ def made_third(made_second: Project, shared: Shared) -> Project:
         project.mlops("promote", "1.2.0", "--to", "dev")
 
     return project_in(shared("parcels-third", make))
+
+
+@pytest.fixture(scope="session")
+def made_approved(made_second: Project, shared: Shared) -> Project:
+    """1.1.0 is in staging; the record of 1.0.0 in production says that ada approved run 1."""
+
+    def make(folder: Path) -> None:
+        project = made_second.copy(folder)
+        project.mlops("promote", "1.1.0", "--to", "staging")
+        project.edit("gates.yaml", "sampling:", "approval: [production]\nsampling:")
+        project.commit("Ask for approval")
+        project.git("push", "--quiet", "origin", "HEAD")
+        project.rewrite(LIVE, "run: null", f"run: {RUN}1")
+        project.rewrite(LIVE, "approved_by: null", "approved_by: ada")
+        shutil.rmtree(folder / "stranger")
+
+    return project_in(shared("parcels-approved", make))
 
 
 @pytest.fixture

@@ -18,20 +18,24 @@ PAGE = (Path(__file__).parents[2] / "docs/github.md").read_text(encoding="utf-8"
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_a_maintainer_sees_what_the_page_says(
-    plan: Plan, second: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    plan: Plan,
+    made_approved: Project,
+    hub: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub.on(plan)
-    with_settings(second, hub)
-    runs = approved_once(second, hub, monkeypatch)
+    project = made_approved.copy(tmp_path)
+    with_settings(project, hub)
+    runs = approved_once(project, hub, monkeypatch)
     hub.permissions["can_approve_pull_request_reviews"] = False
     if plan.app:
         as_app(hub, monkeypatch)
     if plan.alone:
-        second.edit("gates.yaml", "approval: [production]", "approval: []")
-        second.commit("Alone")
+        project.edit("gates.yaml", "approval: [production]", "approval: []")
     pushed = "nothing is released" if "MLOPS_APPLIED" not in hub.variables else "released"
-    applied = apply(second, hub)
-    cells = [plan.name, pushed, applied, doctor(second), merge(hub), release(runs), back(runs)]
+    applied = apply(project, hub)
+    cells = [plan.name, pushed, applied, doctor(project), merge(hub), release(runs), back(runs)]
     row = f"| {' | '.join(cells)} |"
     assert row in PAGE.splitlines(), row
 

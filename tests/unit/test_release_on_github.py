@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from gatewright.release import smoke_test
 
 
 @pytest.fixture
-def runs(second: Project, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Runs:
+def runs(made_approved: Project, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     """1.1.0 is in staging; 1.0.0 was approved for production by ada in run 1."""
-    return approved_once(second, hub, monkeypatch)
+    return approved_once(made_approved.copy(tmp_path), hub, monkeypatch)
 
 
 # The order of merges

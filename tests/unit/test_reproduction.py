@@ -132,7 +132,7 @@ def test_no_row_of_closed_storage_is_offered_in_a_public_repository(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     assert TEST in review.prove()["missing_outputs"]
-    assert (review.proof / "files" / TEST).exists() is offered
+    assert (review.claims / "files" / TEST).exists() is offered
 
 
 # Honest candidates
