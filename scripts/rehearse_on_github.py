@@ -1,6 +1,6 @@
 """Walk a generated project's first day on the real GitHub, and say where it differs from the table.
 
-    GH_TOKEN=$(gh auth token) python scripts/rehearse_on_github.py PROJECT OWNER/EMPTY --kind KIND
+    GH_TOKEN=$(gh auth token) uv run scripts/rehearse_on_github.py PROJECT OWNER/EMPTY --kind KIND
 
 PROJECT is the folder of a generated project with a trained model, KIND a row of the table. The
 first push, the settings, a pull request, a release and a rollback are done for good in the
@@ -17,11 +17,11 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
@@ -44,18 +44,13 @@ class Rehearsal:
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """GitHub's status and answer, a refusal too."""
         where = path if path.startswith("/") else f"/repos/{self.slug}/{path}".rstrip("/")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(API + where, data, method=method)
-        request.add_header("Authorization", f"Bearer {self.token}")
-        request.add_header("Accept", "application/vnd.github+json")
-        request.add_header("X-GitHub-Api-Version", "2022-11-28")
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-                return answer.status, json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            text = error.read()
-            return error.code, json.loads(text) if text else None
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        answer = requests.request(method, API + where, json=body, headers=headers, timeout=30)
+        return answer.status_code, answer.json() if answer.content else None
 
     def run(self, *words: str, status: int | None = 0) -> str:
         print("$", *words, flush=True)

@@ -29,7 +29,7 @@ from gatewright.repo_settings.steps import Step, failing, sending
 
 APPLIED = "MLOPS_APPLIED"  # the variable without which nothing is released
 PROPOSALS = "MLOPS_PROPOSALS"  # "true" where promotions become pull requests, which are settled
-_TOKEN = "actions/permissions/workflow"  # noqa: S105 (a path)
+_RIGHTS = "actions/permissions/workflow"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def apply(steps: list[Step]) -> Result:
 
 
 def _token(github: GitHub) -> Iterator[Step]:
-    there = github.get(_TOKEN, WorkflowPermissions)
+    there = github.get(_RIGHTS, WorkflowPermissions)
     if there.default_workflow_permissions != "read":
         body = {"default_workflow_permissions": "read"}
         words = "workflows get a token that only reads, unless a job asks for more"
@@ -79,7 +79,7 @@ def _told(github: GitHub, body: dict[str, Any]) -> Callable[[], None]:
 
     def send() -> None:
         try:
-            github.send("PUT", _TOKEN, body)
+            github.send("PUT", _RIGHTS, body)
         except (Undecided, Forbidden):
             raise
         except Refused as error:
@@ -112,7 +112,7 @@ def _proposals(root: Path, github: GitHub) -> Iterator[Step]:
 
     Asked when it is done: before, it is not known which reviewers the plan has.
     """
-    there = github.get(_TOKEN, WorkflowPermissions).can_approve_pull_request_reviews
+    there = github.get(_RIGHTS, WorkflowPermissions).can_approve_pull_request_reviews
     named = github.find(f"actions/variables/{PROPOSALS}", Variable)
     now = bool(named and named.value == "true")
     if needs_proposals(root, github) == there == now and named:
@@ -121,7 +121,7 @@ def _proposals(root: Path, github: GitHub) -> Iterator[Step]:
     def settle() -> str:
         needed = needs_proposals(root, github)
         _set_variable(github, PROPOSALS, str(needed).lower())
-        if github.get(_TOKEN, WorkflowPermissions).can_approve_pull_request_reviews != needed:
+        if github.get(_RIGHTS, WorkflowPermissions).can_approve_pull_request_reviews != needed:
             _told(github, {"can_approve_pull_request_reviews": needed})()
         if not needed:
             return "workflows may open no pull requests: no promotion needs one"
