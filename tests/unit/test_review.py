@@ -439,3 +439,12 @@ def test_a_lock_that_is_a_link_to_itself_is_no_lock(trained: Project) -> None:
     lock.unlink()
     lock.symlink_to("dvc.lock")
     assert "dvc.lock cannot be read" in trained.mlops("prove", expect=1).err
+
+
+def test_what_dvc_says_is_no_part_of_the_answer(trained: Project) -> None:
+    """By a process: DVC's stages write to its streams."""
+    clone = trained.clone()
+    command = [sys.executable, "-m", "gatewright", "register", "--build", "--json"]
+    done = subprocess.run(command, cwd=clone.root, capture_output=True, text=True)
+    assert json.loads(done.stdout)["version"] == "1.0.0"
+    assert "Data and pipelines are up to date" in done.stderr

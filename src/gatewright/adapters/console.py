@@ -89,6 +89,20 @@ def as_it_is() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def aside() -> Iterator[None]:
+    """For a tool whose words are no answer: what it and its processes print goes to stderr."""
+    sys.stdout.flush()
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(answer, 1)
+        os.close(answer)
+
+
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
     """Print rows in columns; on a terminal too narrow for them, each cell wrapped in its column.
 

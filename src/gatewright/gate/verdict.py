@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gatewright.adapters.memory import give_back
 from gatewright.adapters.own_process import apart
 from gatewright.errors import Refused
+from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate import own_checks
 from gatewright.gate.checks import CHECKS
 from gatewright.gate.checks.base import STATUSES, Check, Finding, Status
@@ -21,6 +22,7 @@ from gatewright.gate.own_checks import OwnCheck
 from gatewright.gate.policy import Policy
 from gatewright.paths import MODEL
 
+T = TypeVar("T")
 Decision = Literal["yes", "no", "undecided"]
 HEADLINES = 3
 _SEEN: tuple[Status, ...] = ("refuse", "unsure", "warn", "excused")
@@ -174,7 +176,15 @@ def judge(
     Where functions of the team judge, it is done in a process of its own, which they may end:
     Undecided then.
     """
-    work = partial(_judge, policy, inputs, first, notes, slices, later)
+    return _safely(policy, partial(_judge, policy, inputs, first, notes, slices, later))
+
+
+def measured_by(policy: Policy, inputs: GateInputs) -> Measured:
+    """The metrics of the policy with their intervals. Undecided as `judge`."""
+    return _safely(policy, lambda: inputs.measured.need())
+
+
+def _safely(policy: Policy, work: Callable[[], T]) -> T:
     if policy.own_metrics or policy.own_checks:
         return apart(work, "A metric or check that is a function of your package (gates.yaml)")
     return work()

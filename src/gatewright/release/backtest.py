@@ -15,7 +15,7 @@ from gatewright.evaluation.bootstrap import Measured
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
 from gatewright.gate.judged_rows import Place, with_judged_rows
 from gatewright.gate.policy import Policy
-from gatewright.gate.verdict import judge
+from gatewright.gate.verdict import judge, measured_by
 from gatewright.paths import TEST
 from gatewright.pipeline.source import Source
 from gatewright.registry.champion import fetch_champion
@@ -124,7 +124,8 @@ def propose(workspace: Workspace, environment: str, as_json: bool) -> str:
                 workspace.git, workspace.storage, earlier, environment, folder / "before"
             )
         types = allowed_types(workspace.root)
-        measured = gather(rules, folder, source, champion, None, types).measured.need()
+        inputs = gather(rules, folder, source, champion, None, types)
+        measured = measured_by(rules, inputs)
     checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
     if as_json:
         return json.dumps({"from": live.version, "checks": checks}, indent=2) + "\n"

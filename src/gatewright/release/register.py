@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gatewright.adapters.console import aside
 from gatewright.adapters.dvc import describe, reproduce
 from gatewright.adapters.files import read_text, text_digest
 from gatewright.adapters.signing import sign
@@ -69,7 +70,8 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
             raise rules.refused(no)
     if build:
         progress.step("1/6 get the outputs of the pipeline")
-        reproduce(workspace.root)
+        with aside():
+            reproduce(workspace.root)
         _commit(workspace)
     version, because = _number(workspace, registry, source)
     progress.step(f"2/6 ask the gate of {first}")
