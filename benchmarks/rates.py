@@ -76,10 +76,10 @@ def make(project: Path, folder: Path, number: int) -> pd.DataFrame:
         seeded = settings["train"] | {"seed": 2 * number + (side == "candidate")}
         for path, made in (
             (MODEL, recipe.build_model(seeded, contract)),
-            (BASELINE, build_baseline()),
+            (BASELINE, build_baseline(seeded["baseline"], contract)),
         ):
             (folder / side / path).parent.mkdir(exist_ok=True)
-            model = recipe.with_threshold(made, inputs, target, contract)
+            model = recipe.fitted(made, inputs, target, contract)
             skops.io.dump(model, folder / side / path)
             seal(folder / side / path)
     return pool[~judging]

@@ -89,7 +89,7 @@ def arrives(root: Path, number: int) -> list[str]:
 KINDS = {
     "boosted trees, another seed and learning rate": settings(seed="{n}", learning_rate="0.1{n}"),
     "a random forest, another seed each": settings(model="random_forest", seed="{n}"),
-    "logistic regression, another strength each": settings(model="logistic_regression", C="{n}.5"),
+    "logistic regression, another strength each": settings(model="linear", C="{n}.5"),
     "another month of data each": arrives,
 }
 

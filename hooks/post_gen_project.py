@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,22 @@ def build_library() -> bool:
     return wheel().is_file()
 
 
+def find_file(typed: str) -> str:
+    """The table that was typed, seen from where cookiecutter was called."""
+    output = Path(ANSWERS.get("_output_dir", "."))
+    for base in (Path(os.environ.get("PWD", ".")), output, *output.parents):
+        if "://" not in typed and (base / Path(typed).expanduser()).is_file():
+            return str((base / Path(typed).expanduser()).resolve())
+    return typed
+
+
+def adopt() -> "tuple[str, ...]":
+    """The command that makes the project be about the table."""
+    words = (f"--name={ANSWERS['project_name']}", f"--description={ANSWERS['description']}")
+    place = find_file(ANSWERS["data_file"])
+    return ("mlops", "adopt", *words, f"--target={ANSWERS['target']}", "--", place)
+
+
 def wheel() -> Path:
     return Path("vendor", f"gatewright-{ANSWERS['_library_version']}-py3-none-any.whl")
 
@@ -86,20 +103,29 @@ def main() -> None:
         )
     run("Git repository", "git", "init", "--quiet", "-b", "main")
     introduce()
-    ready = (
-        run("lock the environment", UV, "lock", "--quiet")
-        and run("install it", UV, "sync", "--quiet")
-        and run("DVC, storage and hooks", UV, "run", "--quiet", "mlops", "setup")
+    ready = run("lock the environment", UV, "lock", "--quiet") and run(
+        "install it", UV, "sync", "--quiet"
     )
+    has_table = bool(ANSWERS["data_file"])
+    if ready and has_table and not run("your table", UV, "run", "--quiet", *adopt()):
+        sys.exit(
+            "The project could not be made from your table, so there is none (why, stands above): "
+            "mend that, then generate again; without data_file it is made with the example."
+        )
+    ready = ready and run("DVC, storage and hooks", UV, "run", "--quiet", "mlops", "setup")
     message = "Start from the Gatewright template"
     run("first commit", "git", "add", "--all")
     run("", "git", "commit", "--quiet", "--no-verify", "-m", message)
     if ready:
         print(f"{SLUG} is ready. Next:")
-        steps = ["uv run mlops run", "uv run mlops gate"]
+        steps = ["uv run mlops gate", "uv run mlops register"]
+        if not has_table:
+            steps = ["uv run mlops run", "uv run mlops gate"]
     else:
         print(f"{SLUG} is whole, but the network was missing. When it is there:")
         steps = ["uv sync", "uv run mlops setup", "git add --all", "git commit -m 'Lock'"]
+        if has_table:
+            steps.insert(1, "uv run " + shlex.join(adopt()))
     print("\n".join(f"  {step}" for step in (f"cd {SLUG}", *steps)))
 
 

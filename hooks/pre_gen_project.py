@@ -2,10 +2,12 @@
 
 import json
 import keyword
+import os
 import re
 import sys
 import unicodedata
 from importlib.util import find_spec
+from pathlib import Path
 
 # Jinja puts the answers here, as JSON in which every quote is escaped, so none can be code.
 ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
@@ -92,8 +94,30 @@ def wrong_reviewer(role: str, reviewer: str) -> "str | None":
     return None
 
 
+def wrong_table(place: str, target: str) -> "str | None":
+    if bool(place.strip()) != bool(target.strip()):
+        given, missing = ("target", "data_file") if target.strip() else ("data_file", "target")
+        return (
+            f"{given} is given and {missing} is not: name both, the table and the column that is "
+            "to be predicted, or neither, to keep the example."
+        )
+    if place.strip() and "://" not in place and find_file(place) is None:
+        return f"data_file {place!r} is not there: give its path from where you are, or the whole."
+    return None
+
+
+def find_file(typed: str) -> "Path | None":
+    """The file that was typed, seen from where cookiecutter was called."""
+    output = Path(ANSWERS.get("_output_dir", "."))
+    for base in (Path(os.environ.get("PWD", ".")), output, *output.parents):
+        if (base / Path(typed).expanduser()).is_file():
+            return base / Path(typed).expanduser()
+    return None
+
+
 def main() -> None:
-    reasons = [
+    reasons = [wrong_table(ANSWERS["data_file"], ANSWERS["target"])]
+    reasons += [
         wrong_text(key, ANSWERS[key]) for key in ("project_name", "description", "author_name")
     ]
     reasons += [

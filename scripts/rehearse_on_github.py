@@ -12,7 +12,6 @@ account. It asks before it writes anything.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys

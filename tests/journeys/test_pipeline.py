@@ -51,7 +51,7 @@ def test_a_fresh_clone_needs_no_training(trained: Parcels) -> None:
     assert clone.ask("gate")["decision"] == "yes"
 
 
-@pytest.mark.parametrize("model", ["logistic_regression", "random_forest"])
+@pytest.mark.parametrize("model", ["linear", "random_forest"])
 def test_other_models_are_one_word_away(flights: Project, model: str) -> None:
     flights.edit("params.yaml", "model: gradient_boosting", f"model: {model}")
     flights.edit("params.yaml", "n_estimators: 100", "n_estimators: 30")  # it takes less time

@@ -11,34 +11,66 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 
+def read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return content
+
+
 @pytest.fixture(scope="session")
 def contract() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "contract.yaml").read_text(encoding="utf-8"))
-    return content
+    return read("contract.yaml")
 
 
 @pytest.fixture(scope="session")
 def params() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    return content
+    return read("params.yaml")
+
+
+def draw_column(column: dict[str, Any], n: int, random: np.random.Generator) -> Any:
+    """`n` values within the column's ranges; none is missing."""
+    match column["type"]:
+        case "datetime":
+            return pd.Timestamp("2013-01-01") + pd.to_timedelta(np.arange(n), unit="h")
+        case "string":
+            return random.choice(column.get("values", ["one", "two", "three"]), n)
+        case "boolean":
+            return random.random(n) < 0.5
+    low = column.get("min", min(0, column.get("max", 0)))
+    drawn = random.uniform(low, column.get("max", low + 100), n)
+    return drawn.round().astype(int) if column["type"] == "integer" else drawn
 
 
 def draw_rows(contract: dict[str, Any], n: int, seed: int = 0) -> pd.DataFrame:
-    """`n` labelled rows within the contract's ranges; a later hour is more often late."""
+    """`n` labelled rows within the contract's ranges; the target follows from the features."""
     random = np.random.default_rng(seed)
-    rows = pd.DataFrame(index=range(n))
-    for name, column in contract["columns"].items():
-        if column["type"] == "datetime":
-            rows[name] = pd.Timestamp("2013-01-01") + pd.to_timedelta(np.arange(n), unit="h")
-        elif column["type"] == "string":
-            rows[name] = random.choice(column.get("values", ["one", "two", "three"]), n)
-        else:
-            rows[name] = random.uniform(column.get("min", 0), column.get("max", 1), n)
-            if column["type"] == "integer":
-                rows[name] = rows[name].round().astype(int)
+    columns = contract["columns"]
+    rows = pd.DataFrame({name: draw_column(column, n, random) for name, column in columns.items()})
+    seen = [name for name, column in columns.items() if column.get("feature", True)]
+    ranks = [pd.Series(pd.factorize(rows[name], sort=True)[0]).rank(pct=True) for name in seen]
+    signal = sum(ranks) / len(ranks) if ranks else pd.Series(0.5, index=rows.index)
+    signal = (signal + random.normal(0, signal.std() / 2 + 0.01, n)).rank(pct=True)
+    for name, column in columns.items():
         if column.get("nullable"):
+            rows[name] = rows[name].astype(
+                object if column["type"] == "boolean" else rows[name].dtype
+            )
             rows.loc[random.random(n) < 0.1, name] = None
-    rows[contract["target"]["name"]] = random.random(n) < rows["hour"] / 30
+    for name in contract["key"][:1]:  # no two rows are one
+        if columns[name]["type"] in ("integer", "string"):
+            is_text = columns[name]["type"] == "string" and "values" not in columns[name]
+            rows[name] = [f"k{i}" for i in range(n)] if is_text else rows[name]
+    target = contract["target"]
+    match target.get("type", "binary"):
+        case "binary":
+            rows[target["name"]] = signal > 0.7
+        case "multiclass":
+            classes = target["classes"]
+            at = np.minimum((signal * len(classes)).astype(int), len(classes) - 1)
+            rows[target["name"]] = np.array(classes, dtype=object)[at]
+            rows[target["name"]] = rows[target["name"]].astype("str")
+        case _:
+            answer = contract["prediction"]
+            rows[target["name"]] = answer["min"] + signal * (answer["max"] - answer["min"])
     return rows
 
 

@@ -7,33 +7,36 @@ import pandas as pd
 import pytest
 
 from {{ cookiecutter.package_name }} import features
-from {{ cookiecutter.package_name }}.load import model_columns
+from {{ cookiecutter.package_name }}.load import kinds_of
 
 
-@pytest.fixture
-def kinds(contract: dict[str, Any]) -> tuple[list[str], list[str]]:
-    columns = model_columns(contract)
-    text = [c for c in columns if contract["columns"][c]["type"] == "string"]
-    return text, [c for c in columns if c not in text]
+def values(made: Any, rows: pd.DataFrame) -> Any:
+    found = made.transform(rows)
+    return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=float)
 
 
 def test_trees_get_a_column_each_and_codes_for_the_unknown(
-    kinds: tuple[list[str], list[str]], rows: pd.DataFrame
+    contract: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    text, numbers = kinds
-    made = features.for_trees(text, numbers).fit(rows)
-    odd = rows[rows["plane_engine"].isna()][:1].assign(carrier="??")
-    coded = dict(zip([*text, *numbers], made.transform(odd)[0], strict=True))
-    assert coded["carrier"] == -1
-    assert coded["plane_engine"] == -2
+    categories, numbers = kinds_of(contract)
+    made = features.for_trees(categories, numbers, rare=2).fit(rows)
+    odd = rows[:1].copy()
+    for name in categories:
+        if contract["columns"][name]["type"] == "string":
+            odd[name] = "never seen"
+    coded = dict(zip([*categories, *numbers], values(made, odd)[0], strict=True))
+    assert all(coded[name] == -1 for name in categories if odd[name].iloc[0] == "never seen")
+    for name in categories:
+        if rows[name].isna().any():
+            gap = values(made, rows[rows[name].isna()][:1])[0]
+            assert gap[categories.index(name)] == -2
 
 
 @pytest.mark.parametrize("make", [features.for_forest, features.for_linear])
 def test_nothing_stays_missing_where_the_model_cannot_take_it(
-    make: Any, kinds: tuple[list[str], list[str]], rows: pd.DataFrame
+    make: Any, contract: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    made = make(*kinds).fit(rows)
-    values = made.transform(rows)
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    assert np.isfinite(np.asarray(dense, dtype=float)).all()
-    assert made.transform(rows[:7]).shape == (7, values.shape[1])
+    made = make(*kinds_of(contract), 2).fit(rows)
+    found = values(made, rows)
+    assert np.isfinite(found).all()
+    assert values(made, rows[:7]).shape == (7, found.shape[1])

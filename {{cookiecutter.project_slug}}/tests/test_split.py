@@ -12,22 +12,40 @@ from {{ cookiecutter.package_name }} import split
 WINDOWS = {"holdout": [{"from": "2013-02-01", "until": "2013-03-01"}], "share": 0.25}
 
 
+@pytest.fixture
+def timed(contract: dict[str, Any], rows: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
+    """A contract with a time column, whatever this project's has, and rows of it."""
+    columns = contract["columns"] | {"moment": {"type": "datetime", "description": "When"}}
+    hours = pd.to_timedelta(range(len(rows)), unit="h")
+    moments = pd.Timestamp("2013-01-01") + hours
+    return contract | {"columns": columns, "time": "moment"}, rows.assign(moment=moments)
+
+
 @pytest.fixture(params=["by time", "by key"])
-def side(request: pytest.FixtureRequest, contract: dict[str, Any]) -> dict[str, Any]:
-    """The contract, with and without a time column."""
+def side(
+    request: pytest.FixtureRequest, timed: tuple[dict[str, Any], pd.DataFrame]
+) -> dict[str, Any]:
+    contract, _ = timed
     return contract if request.param == "by time" else contract | {"time": None}
 
 
-def test_a_row_keeps_its_side_as_data_grows(side: dict[str, Any], rows: pd.DataFrame) -> None:
-    alone = split.is_holdout(rows[:1500], side, WINDOWS)
-    grown = split.is_holdout(rows, side, WINDOWS)
+@pytest.fixture
+def timed_rows(timed: tuple[dict[str, Any], pd.DataFrame]) -> pd.DataFrame:
+    return timed[1]
+
+
+def test_a_row_keeps_its_side_as_data_grows(side: dict[str, Any], timed_rows: pd.DataFrame) -> None:
+    alone = split.is_holdout(timed_rows[:1500], side, WINDOWS)
+    grown = split.is_holdout(timed_rows, side, WINDOWS)
     assert (alone == grown[:1500]).all()
     assert 0 < alone.sum() < len(alone)
 
 
-def test_a_row_keeps_its_side_in_another_order(side: dict[str, Any], rows: pd.DataFrame) -> None:
-    shuffled = rows.sample(frac=1, random_state=2)
-    there, here = (split.is_holdout(r, side, WINDOWS) for r in (shuffled, rows))
+def test_a_row_keeps_its_side_in_another_order(
+    side: dict[str, Any], timed_rows: pd.DataFrame
+) -> None:
+    shuffled = timed_rows.sample(frac=1, random_state=2)
+    there, here = (split.is_holdout(r, side, WINDOWS) for r in (shuffled, timed_rows))
     assert (there.sort_index() == here).all()
 
 
@@ -37,24 +55,34 @@ def test_a_window_holds_its_first_moment_and_not_its_last() -> None:
 
 
 def test_a_window_in_the_future_changes_nothing_now(
-    contract: dict[str, Any], rows: pd.DataFrame
+    timed: tuple[dict[str, Any], pd.DataFrame],
 ) -> None:
+    contract, rows = timed
     later = {"holdout": [*WINDOWS["holdout"], {"from": "2031-01-01", "until": "2031-02-01"}]}
     now, then = (split.is_holdout(rows, contract, s) for s in (WINDOWS, later))
     assert (now == then).all()
 
 
-def test_the_share_of_keys_is_about_what_was_asked(rows: pd.DataFrame) -> None:
-    keys = rows[["scheduled_departure", "carrier", "flight"]]
+def test_the_share_of_keys_is_about_what_was_asked() -> None:
+    keys = pd.DataFrame({"place": ["a", "b", "c"] * 1000, "number": range(3000)})
     assert split.by_key(keys, 0.25).mean() == pytest.approx(0.25, abs=0.03)
 
 
+def test_rows_of_one_group_stand_on_one_side(contract: dict[str, Any], rows: pd.DataFrame) -> None:
+    columns = contract["columns"] | {"who": {"type": "string", "description": "Whose row it is"}}
+    grouped = contract | {"columns": columns, "time": None, "group": "who"}
+    owned = rows.assign(who=[f"w{i % 300}" for i in range(len(rows))])
+    held_out = split.is_holdout(owned, grouped, WINDOWS)
+    assert 0 < held_out.sum() < len(rows)
+    assert (held_out.groupby(owned["who"]).nunique() == 1).all()
+
+
 def test_the_stage_writes_both_sides(
-    contract: dict[str, Any],
-    rows: pd.DataFrame,
+    timed: tuple[dict[str, Any], pd.DataFrame],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    contract, rows = timed
     monkeypatch.chdir(tmp_path)
     Path("contract.yaml").write_text(yaml.safe_dump(contract))
     Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS}))
@@ -63,7 +91,7 @@ def test_the_stage_writes_both_sides(
     split.main()
     sides = [pd.read_parquet(f"data/split/{name}.parquet") for name in ("train", "test")]
     assert sum(map(len, sides)) == len(rows)
-    assert sides[1]["scheduled_departure"].dt.month.unique().tolist() == [2]
+    assert sides[1]["moment"].dt.month.unique().tolist() == [2]
 
     Path("params.yaml").write_text(yaml.safe_dump({"split": WINDOWS | {"holdout": []}}))
     with pytest.raises(SystemExit, match="The test set is empty"):

@@ -33,13 +33,8 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             f"{path} is no file, so it is not read. Put a Parquet file there, or run `uv run mlops "
             "run`."
         )
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        if (needed := _unpacked(path, there)) > there:
-            raise Refused(
-                f"{path} unpacks to at least {needed / 1e9:,.0f} GB, and this machine has "
-                f"{there / 1e9:,.0f} GB. It is not opened. If it is meant, use a larger machine."
-            )
+        refuse_larger_than_memory(path)
         if (names := _by_column(path)) is None:
             rows = pd.read_parquet(path, columns=columns, pre_buffer=False)
         else:
@@ -54,6 +49,16 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             f"{path} is no readable Parquet file ({words}). Restore it, or run `uv run mlops run`."
         ) from error
     return _plain(rows)
+
+
+def refuse_larger_than_memory(path: Path) -> None:
+    """Refuse a Parquet file that unpacks to more than this machine has; nothing is unpacked."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if (needed := _unpacked(path, there)) > there:
+        raise Refused(
+            f"{path} unpacks to at least {needed / 1e9:,.0f} GB, and this machine has "
+            f"{there / 1e9:,.0f} GB. It is not opened. If it is meant, use a larger machine."
+        )
 
 
 def _plain(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from gatewright.adapters.model_file import Model, allowed_types, load_model
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.compatibility import judging
+from gatewright.contract.holes import holes_of
 from gatewright.contract.schema import Contract, Strict, Wrong, parse_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured, measure
@@ -129,6 +130,7 @@ class GateInputs:
     cannot change for itself. It is compared with `base`, the base branch's, where nothing is live.
     `waiting` are the keys of test rows that judge nothing yet, `asked` the models that the others
     judged before. `may_change`: whether known rows may get other values, and then judge nothing.
+    `holes` are what people still have to write in contract and model card.
     """
 
     root: Path
@@ -148,6 +150,7 @@ class GateInputs:
     waiting: Input[pd.DataFrame | None] = field(default_factory=lambda: Loaded(None))
     asked: Asked = field(default_factory=Asked)
     may_change: bool = False
+    holes: tuple[str, ...] = ()
 
     @property
     def candidate_contract(self) -> Contract:
@@ -435,6 +438,7 @@ def gather(
         own_metrics=policy.own_metrics,
         model_types=model_types,
         proposed=proposed,
+        holes=(*holes_of(source.contract), *holes_of(source.words)),
         may_change=getattr(policy.settings["holdout"], "may_change", False),
         **{"metric_names": policy.metric_names, **more},
     )

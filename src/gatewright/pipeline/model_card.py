@@ -21,10 +21,10 @@ from gatewright.evaluation.metrics import SHOWN, metrics_of
 from gatewright.evaluation.predictions import Floats
 from gatewright.paths import MODEL, TEST, TRAIN
 from gatewright.pipeline.evaluate import METRICS_FILE, PREDICTIONS
+from gatewright.pipeline.source import WORDS
 
 CARD = "reports/model-card.md"
 PLOTS = "reports/plots"
-WORDS = "docs/model-card-words.md"
 COLOURS = {"candidate": "#1f5fa8", "baseline": "#b0762a"}
 
 

@@ -40,6 +40,19 @@ def model_columns(contract: dict[str, Any]) -> list[str]:
     ]
 
 
+def kinds_of(contract: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The columns that the model may use: categories, with what is true or false, and numbers."""
+    columns = model_columns(contract)
+    types = {name: contract["columns"][name]["type"] for name in columns}
+    if dates := [name for name in columns if types[name] == "datetime"]:
+        raise SystemExit(
+            f"contract.yaml: {', '.join(dates)} is a date, and no model computes with one: write "
+            "`feature: false`, and let numbers of it arrive, like weekday, hour or days since."
+        )
+    categories = [name for name in columns if types[name] in ("string", "boolean")]
+    return categories, [name for name in columns if name not in categories]
+
+
 def read_raw(folder: Path, contract: dict[str, Any]) -> pd.DataFrame:
     """All raw rows, ordered by key, so that the order of the files does not matter."""
     columns = visible_columns(contract)

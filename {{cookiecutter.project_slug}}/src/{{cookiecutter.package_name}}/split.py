@@ -1,7 +1,8 @@
 """Stage `split`: which rows train the model and which only ever test it.
 
 A row's side follows from the row alone, so no row changes side as data grows: by its time where
-the contract names a time column, else by a hash of its key.
+the contract names a time column, else by a hash of its group (all rows of one customer stand on one
+side) or of its key.
 """
 
 import zlib
@@ -46,7 +47,9 @@ def is_holdout(rows: pd.DataFrame, contract: dict[str, Any], settings: dict[str,
     """True for the rows that only test."""
     if time := contract.get("time"):
         return in_windows(rows[time], settings["holdout"])
-    return by_key(rows[contract["key"]], settings["share"])
+    group = contract.get("group")
+    together = [group] if group in contract["columns"] else contract["key"]
+    return by_key(rows[together], settings["share"])
 
 
 def in_windows(times: pd.Series, windows: list[dict[str, str]]) -> pd.Series:

@@ -8,27 +8,33 @@ import numpy as np
 import pandas as pd
 import skops.io
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
 from .baseline import build_baseline
 from .features import for_forest, for_linear, for_trees
-from .load import model_columns, read_params, read_yaml
+from .load import kinds_of, model_columns, read_params, read_yaml
 from .split import FOLDER
 
 MODEL, BASELINE = Path("model/model.skops"), Path("model/baseline.skops")
 
-Features = Callable[[list[str], list[str]], ColumnTransformer]
-MODELS: dict[str, tuple[Features, type[Any]]] = {
-    "gradient_boosting": (for_trees, HistGradientBoostingClassifier),
-    "random_forest": (for_forest, RandomForestClassifier),
-    "logistic_regression": (for_linear, LogisticRegression),
+Features = Callable[[list[str], list[str], int], ColumnTransformer]
+# By name: the features, and the estimators for classes and for numbers.
+MODELS: dict[str, tuple[Features, type[Any], type[Any]]] = {
+    "gradient_boosting": (for_trees, HistGradientBoostingClassifier, HistGradientBoostingRegressor),
+    "random_forest": (for_forest, RandomForestClassifier, RandomForestRegressor),
+    "linear": (for_linear, LogisticRegression, Ridge),
 }
-SETTINGS = {"model", "seed", *MODELS}
+SETTINGS = {"model", "seed", "rare", "baseline", *MODELS}
 
 
 def checked(name: str, estimator: Any, values: Any) -> dict[str, Any]:
@@ -53,13 +59,23 @@ def build_model(settings: dict[str, Any], contract: dict[str, Any]) -> Pipeline:
         raise SystemExit("params.yaml: `train.seed` must be a whole number from 0 to 2^32 - 1.")
     if not isinstance(name, str) or name not in MODELS:
         raise SystemExit(f"params.yaml: no model '{name}'. There are: {', '.join(MODELS)}.")
-    features, estimator = MODELS[name]
-    columns = model_columns(contract)
-    text = [c for c in columns if contract["columns"][c]["type"] == "string"]
-    numbers = [c for c in columns if c not in text]
+    if type(settings["rare"]) is not int or settings["rare"] < 1:
+        raise SystemExit("params.yaml: `train.rare` must be a number of rows, from 1 on.")
+    features, for_classes, for_numbers = MODELS[name]
+    estimator = for_numbers if contract["target"].get("type") == "regression" else for_classes
     values = checked(name, estimator(), settings[name])
     chosen = estimator(random_state=settings["seed"], **values)
-    return Pipeline([("features", features(text, numbers)), ("model", chosen)])
+    inputs = features(*kinds_of(contract), settings["rare"])
+    return Pipeline([("features", inputs), ("model", chosen)])
+
+
+def fitted(
+    pipeline: Pipeline, inputs: pd.DataFrame, target: pd.Series, contract: dict[str, Any]
+) -> Any:
+    """The pipeline, fitted on all rows; for a yes or no, with the threshold that costs least."""
+    if contract["target"].get("type", "binary") == "binary":
+        return with_threshold(pipeline, inputs, target, contract)
+    return pipeline.fit(inputs, target)
 
 
 def with_threshold(
@@ -96,11 +112,13 @@ def main() -> None:
     MODEL.parent.mkdir(parents=True, exist_ok=True)
     for path, pipeline in (
         (MODEL, build_model(settings, contract)),
-        (BASELINE, build_baseline()),
+        (BASELINE, build_baseline(settings["baseline"], contract)),
     ):
-        model = with_threshold(pipeline, inputs, target, contract)
+        model = fitted(pipeline, inputs, target, contract)
         skops.io.dump(model, path)
-        print(f"{path}: fitted on {len(rows):,} rows, recommends from {model.threshold:.3f} on")
+        advice = getattr(model, "threshold", None)
+        more = "" if advice is None else f", recommends from {advice:.3f} on"
+        print(f"{path}: fitted on {len(rows):,} rows{more}")
 
 
 if __name__ == "__main__":

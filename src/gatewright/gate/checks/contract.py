@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ class ContractCheck(Check):
 
     class Settings(Strict):
         may_break: bool = True
+        holes: Literal["refuse", "allow"] = "refuse"
 
     @staticmethod
     def check(
@@ -39,8 +41,13 @@ class ContractCheck(Check):
         candidate: Model,
         champion: Champion | None,
         version: str | None,
+        holes: tuple[str, ...],
     ) -> Iterator[Finding]:
         contract = candidate_contract
+        if holes:
+            shown = "; ".join(holes[:3]) + (f" and {len(holes) - 3} more" if len(holes) > 3 else "")
+            words = f"{len(holes)} places wait for words that only a person can write: {shown}"
+            yield Finding("refuse" if settings.holes == "refuse" else "warn", words, "words")
         for name in unveiled(reference, contract) if reference else ():
             words = (
                 "is personal in the contract that judges, and would be so no longer; an exception "

@@ -1,0 +1,210 @@
+"""gates.yaml for a table: what is asked follows from what was measured, and on how many rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gatewright.adoption.documents import quoted
+from gatewright.adoption.profile import Profile
+
+# For each task the metrics that judge; the first one leads.
+JUDGES = {
+    "binary": ("roc_auc", "brier_score"),
+    "multiclass": ("roc_auc_ovr", "log_loss"),
+    "regression": ("r2", "mean_absolute_error"),
+}
+RISES = {"roc_auc", "roc_auc_ovr", "average_precision", "r2"}
+ENOUGH = 200  # test rows from which on something can be told, as a rule
+ENOUGH_OF_A_CLASS = 40
+_UNBALANCED = 0.1
+
+
+def judging_metrics(profile: Profile) -> tuple[str, ...]:
+    """The metrics that fit the task and how the target is spread."""
+    task = profile.target.task
+    if task == "binary":
+        share = float(profile.rows[profile.recipe.target].mean())
+        if min(share, 1 - share) < _UNBALANCED:
+            return ("average_precision", "roc_auc", "brier_score")
+    return JUDGES[task]
+
+
+def too_few(profile: Profile) -> str | None:
+    """Why nothing can be judged on so few rows, and how many would do; None if they are enough."""
+    rows, fewest = profile.test_rows, profile.fewest_of_a_class
+    if rows < ENOUGH:
+        need = math.ceil(len(profile.rows) * ENOUGH / max(rows, 1) / 100) * 100
+        return (
+            f"{rows:,} rows test, and some {ENOUGH} are needed to tell a good model from a bad "
+            f"one: about {need:,} rows in all would do"
+        )
+    if not profile.is_number and fewest < ENOUGH_OF_A_CLASS:
+        need = math.ceil(len(profile.rows) * ENOUGH_OF_A_CLASS / max(fewest, 1) / 100) * 100
+        return (
+            f"{fewest} test rows are of the rarest class, and some {ENOUGH_OF_A_CLASS} are needed: "
+            f"about {need:,} rows in all would do"
+        )
+    return None
+
+
+def gates_text(profile: Profile, measured: Mapping[str, Any] | None) -> str:
+    """gates.yaml; `measured` is reports/metrics.json, None before anything was measured."""
+    metrics = judging_metrics(profile)
+    few = too_few(profile)
+    bounds, margins, gains = _proposed(metrics, measured)
+    rows = max(20, math.floor(profile.test_rows * 0.8))
+    each = max(5, math.floor(profile.fewest_of_a_class * 0.7))
+    if few:
+        rows, each = max(rows, ENOUGH), max(each, ENOUGH_OF_A_CLASS)
+    each_class = "" if profile.is_number else f"\n    min_each_class: {each}"
+    has_groups = profile.group is not None
+    groups = f"\n    min_groups: {max(2, min(50, _groups(profile)))}" if has_groups else ""
+    told = f"# {few}.\n" if few else ""
+    doubt = "{}" if few else "{dev: warn}"
+    slice_rows = max(50, min(500, profile.test_rows // 10))
+    each_of_slice = "" if profile.is_number else f"\n    min_each_class: {max(10, each // 4)}"
+    first = metrics[0]
+    people = ", ".join(map(quoted, profile.people))
+    fairness = (
+        "groups of people, guessed from the names of columns: confirm them"
+        if people
+        else ("groups of people, if rows are about people; none was found by name")
+    )
+    order = (
+        ""
+        if not profile.time
+        else "\n    time_order: allow # later rows may train, so the test set stays"
+    )
+    return f"""\
+# What a model must prove; what cannot be measured is refused. `checks` holds for every environment;
+# an environment may override it. `mlops explain CHECK` prints the page of one and says by what it
+# judges, `mlops explain metrics` what may be named; `mlops gate --explain` shows what they find.
+#
+# Bounds and margins follow from what the first model reached on {profile.test_rows:,} test rows: a
+# bound is where its interval ends, a margin what so many rows can tell. They are a start: raise
+# them to what whoever uses the answers needs.
+{told}
+# On GitHub, a version enters these only if somebody approved it: a reviewer of the environment, or
+# whoever merges the pull request that proposes it.
+approval: [production]
+
+# What must vouch for a version that enters, verified again each time: `signature` by a key of
+# security/signers.txt, `attestation` by GitHub. `mlops explain security` says how to get them.
+protection: {{production: []}}
+
+# Where test rows cannot settle a question, the answer is no; `warn` lets an environment take doubt.
+cannot_tell: {doubt}
+
+# What proves that a model follows from its data and code: `always` builds again, byte for byte,
+# what is new; `attested` is for trainings that cannot run again (`mlops explain reproduce`).
+reproduce: always
+
+# Whose policy decides a pull request; its report also tells what the later ones would say.
+pull_request: dev
+
+sampling:
+  confidence: 0.95
+  resamples: 1000
+  seed: 0
+
+# A refusal that somebody answers for, until a day:
+#   - {{id: X-1, check: slices, subject: the slice, reason: ..., owner: ..., expires: 2030-01-31}}
+exceptions: []
+
+checks:
+  rows: # of the test set
+    min: {rows}{each_class}{groups}
+  holdout: # known test rows stay, unchanged; true lets a pull request change them, seen by all. New
+    # ones judge once a change of data alone has brought them
+    may_change: false
+  contract: # whether a major version may break what consumers rely on
+    may_break: true
+  bounds: # the interval must lie wholly on the good side
+    metrics:
+{_lines(bounds)}
+  baseline: # at least this much better than the rule of thumb
+    metrics:
+      {first}: {_number(gains)}
+  champion: # not worse than what is live, by more than this margin
+    metrics:
+{_lines(margins)}
+  slices: # of the contract's columns; refused if proven worse, with Holm's correction
+    min_rows: {slice_rows}{each_of_slice}
+    metrics: # than what is live, by more than this margin
+      {first}: {_number(2 * margins[first])}
+  fairness: # {fairness}
+    columns: [{people}]
+  leakage:
+    max_alone: 0.98 # of a single column{order}
+  data: {{}}
+  behaviour: {{}} # what people expect of the model, as requests and answers
+  operations: # against what is live, in the same run
+    max_mb: 50
+    max_ratio: 3.0
+
+# In the order in which a version walks through them.
+environments:
+  dev:
+    contract: {{holes: allow}}
+  staging:
+    contract: {{holes: allow}}
+  production: {{}} # where no word that only a person can say may be missing
+"""
+
+
+def _groups(profile: Profile) -> int:
+    """How many groups the test rows have, less a fifth."""
+    rows = profile.rows
+    if profile.group in rows:
+        return int(rows[profile.group].nunique() * 0.2 * 0.8)
+    letters = {"day": "D", "week": "W", "month": "M"}
+    moments = rows[profile.time]
+    start = profile.holdout[0] if profile.holdout else moments.min()
+    periods = moments[moments >= start].dt.to_period(letters[str(profile.group)])
+    return int(periods.nunique() * 0.8)
+
+
+def _proposed(
+    metrics: tuple[str, ...], measured: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """Bounds and margins by metric, and the least gain on the rule of thumb."""
+    bounds, margins = {}, {}
+    for name in metrics:
+        rises = name in RISES
+        entry = measured["metrics"].get(name) if measured else None
+        if entry is None:
+            bounds[name] = "{min: 0}" if rises else "{max: 1000000000}"
+            margins[name] = 0.01
+            continue
+        got, gain = entry["candidate"], entry["gain"]
+        edge = got["low"] if rises else got["high"]
+        side = "min" if rises else "max"
+        value = _rounded(edge, -1 if rises else 1) if math.isfinite(edge) else 0
+        bounds[name] = f"{{{side}: {_number(value)}}}"
+        # What the rows can tell of two models that are as unlike as these two.
+        half = (gain["high"] - gain["low"]) / 2
+        least = abs(got["value"]) * 0.005
+        margins[name] = _rounded(max(half if math.isfinite(half) else 0.1, least, 1e-6), 1, 2)
+    return bounds, margins, 0.0
+
+
+def _rounded(value: float, towards: int, digits: int = 3) -> float:
+    """To some significant digits, never towards what is stricter than the value."""
+    if not abs(value) > 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+    return float(f"{(math.ceil if towards > 0 else math.floor)(value / step) * step:.12g}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}" if abs(value) >= 1e-4 or not value else json.dumps(round(value, 12))
+
+
+def _lines(settings: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"      {name}: {value if isinstance(value, str) else _number(value)}"
+        for name, value in settings.items()
+    )
