@@ -176,13 +176,13 @@ def _as_utf8(path: Path, head: bytes) -> Iterator[tuple[Path, tuple[str, ...]]]:
 def _csv(path: Path, told: Path) -> pa.Table:
     import duckdb
 
-    _refuse_prose(path, told)
+    sign = _separator(path, told)
     with _connection() as connection:
         try:
             relation = connection.sql(
-                "SELECT * FROM read_csv(?, all_varchar = true, header = true, sample_size = 20000,"
-                " max_line_size = 10000000, null_padding = false)",
-                params=[str(path)],
+                "SELECT * FROM read_csv(?, delim = ?, quote = '\"', escape = '\"', header = true,"
+                " all_varchar = true, max_line_size = 10000000)",
+                params=[str(path), sign],
             )
             if len(relation.columns) > MOST_COLUMNS:
                 raise Refused(
@@ -200,8 +200,11 @@ def _csv(path: Path, told: Path) -> pa.Table:
     return table
 
 
-def _refuse_prose(path: Path, told: Path) -> None:
-    """A table has the same number of cells in nearly each of its first lines, prose has not."""
+def _separator(path: Path, told: Path) -> str:
+    """The sign between cells: one that gives nearly each of the first lines as many cells.
+
+    Raises Refused for prose, whose lines have no number of cells in common.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         head = file.read(_HEAD)
     lines = head.splitlines()[:200]
@@ -220,10 +223,10 @@ def _refuse_prose(path: Path, told: Path) -> None:
         except csv.Error:
             continue
         if widths and widths[0] > 1 and widths.count(widths[0]) >= 0.8 * len(widths):
-            return
+            return sign
     words = sum(len(line.split()) for line in lines) / len(lines)
     if words < 3:
-        return  # one column
+        return ","  # one column
     raise Refused(
         f"{told} looks like prose, or like a table inside of it: its lines have no number of cells "
         "in common. Leave a file with the table alone, its first line the names of the columns."

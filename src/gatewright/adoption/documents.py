@@ -100,13 +100,12 @@ def _prediction(profile: Profile) -> list[str]:
     values = profile.rows[column]
     low, high = float(values.min()), float(values.max())
     room = high - low
-    least = 0.0 if low >= 0 else _round(low - room, math.floor)
     said = f"{column}, as far as the model knows. {hole('its unit')}"
     return [
         "prediction:",
         f"  name: {quoted('predicted_' + name)}",
         f"  description: {quoted(said)}",
-        f"  min: {least:.12g} # of {low:g} to {high:g} in the table",
+        f"  min: {_round(low - room, math.floor):.12g} # of {low:g} to {high:g} in the table",
         f"  max: {_round(high + room, math.ceil):.12g}",
     ]
 

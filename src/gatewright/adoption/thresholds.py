@@ -19,6 +19,7 @@ JUDGES = {
 RISES = {"roc_auc", "roc_auc_ovr", "average_precision", "r2"}
 ENOUGH = 200  # test rows from which on something can be told, as a rule
 ENOUGH_OF_A_CLASS = 40
+ENOUGH_GROUPS = 15
 _UNBALANCED = 0.1
 
 
@@ -47,6 +48,8 @@ def too_few(profile: Profile) -> str | None:
             f"{fewest} test rows are of the rarest class, and some {ENOUGH_OF_A_CLASS} are needed: "
             f"about {need:,} rows in all would do"
         )
+    if profile.group and (groups := _groups(profile)) < ENOUGH_GROUPS:
+        return f"about {groups} groups test, and some {ENOUGH_GROUPS} are needed to draw from"
     return None
 
 
@@ -55,19 +58,23 @@ def gates_text(profile: Profile, measured: Mapping[str, Any] | None) -> str:
     metrics = judging_metrics(profile)
     few = too_few(profile)
     bounds, margins, gains = _proposed(metrics, measured)
-    rows = max(20, math.floor(profile.test_rows * 0.8))
-    each = max(5, math.floor(profile.fewest_of_a_class * 0.7))
-    if few:
-        rows, each = max(rows, ENOUGH), max(each, ENOUGH_OF_A_CLASS)
+    rows = max(1, math.floor(profile.test_rows * 0.8))
+    each = max(1, math.floor(profile.fewest_of_a_class * 0.7))
     each_class = "" if profile.is_number else f"\n    min_each_class: {each}"
+    if few:
+        each_class += f"\n    enough: {ENOUGH} # fewer cannot tell a good model from a bad one"
+        if not profile.is_number:
+            each_class += f"\n    enough_each_class: {ENOUGH_OF_A_CLASS}"
     has_groups = profile.group is not None
     groups = f"\n    min_groups: {max(2, min(50, _groups(profile)))}" if has_groups else ""
+    if few and has_groups:
+        groups += f"\n    enough_groups: {ENOUGH_GROUPS}"
     told = f"# {few}.\n" if few else ""
     doubt = "{}" if few else "{dev: warn}"
     slice_rows = max(50, min(500, profile.test_rows // 10))
     each_of_slice = "" if profile.is_number else f"\n    min_each_class: {max(10, each // 4)}"
     first = metrics[0]
-    people = ", ".join(map(quoted, profile.people))
+    people = ", ".join(map(quoted, profile.people if profile.target.task == "binary" else ()))
     fairness = (
         "groups of people, guessed from the names of columns: confirm them"
         if people

@@ -146,6 +146,8 @@ def _read_texts(values: pa.ChunkedArray, how: ColumnRecipe) -> tuple[pd.Series, 
     import pandas as pd
 
     codes, uniques = coded(values)
+    if uniques.empty:  # nothing is there to be read
+        return pd.Series([None] * len(codes), dtype=object), np.empty(0, np.intp)
     texts = uniques.str.strip()
     folded = texts.str.casefold()
     words = MISSING if how.type == "string" else MISSING_NUMBER
@@ -226,7 +228,7 @@ def _integers(texts: pd.Series, how: ColumnRecipe) -> pd.Series:
 
 def part_of(moments: pd.Series, part: Part) -> pd.Series:
     """A number of each date: the day of its week (Monday is 1), its month, its hour."""
-    found = getattr(moments.dt, part) + (part == "weekday")
+    found = moments.dt.day_of_week + 1 if part == "weekday" else getattr(moments.dt, part)
     return found.astype("int64") if found.notna().all() else found.astype("float64")
 
 
