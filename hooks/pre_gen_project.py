@@ -14,9 +14,9 @@ ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
 
 # What a project installs or holds itself; on this machine it may not be there to be found.
 TAKEN = {
-    "bandit", "cryptography", "data", "docs", "dvc", "filelock", "gatewright", "joblib",
+    "bandit", "charset_normalizer", "cryptography", "data", "docs", "duckdb", "dvc", "filelock", "gatewright", "joblib",
     "matplotlib", "model", "mypy", "numpy", "pandas", "pandera", "pre_commit", "pyarrow",
-    "pydantic", "pytest", "reports", "rich", "ruff", "scipy", "security", "sklearn", "skops", "src",
+    "pydantic", "pytest", "reports", "rich", "ruff", "scipy", "security", "sklearn", "skops", "sqlalchemy", "src",
     "test", "tests", "threadpoolctl", "vendor", "yaml",
 }  # fmt: skip
 

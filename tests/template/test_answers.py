@@ -102,6 +102,9 @@ REFUSED = {
     "reviewer on two lines": ({"release_owners": "@ada\n* @eve"}, "release_owners '@ada"),
     "team without an organisation": ({"release_owners": "@/team"}, "release_owners '@/team'"),
     "empty name": ({"project_name": " ", "project_slug": "late"}, "project_name"),
+    "a table without a target": ({"data_file": "rows.csv"}, "target is not: name both"),
+    "a target without a table": ({"target": "late"}, "data_file is not: name both"),
+    "a table that is not there": ({"data_file": "no.csv", "target": "x"}, "'no.csv' is not there"),
     "control character": ({"description": "late\x07"}, "U+0007"),
     "text that runs backwards": ({"description": "late \u202e etal"}, "U+202E"),
 }

@@ -1,6 +1,11 @@
 """The generated project's own checks are green on the first day; its tests run in test_checks."""
 
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
+from cookiecutter.exceptions import FailedHookException
 from projects import Parcels, Project, bake
 
 pytestmark = pytest.mark.slow
@@ -54,12 +59,19 @@ def test_a_push_stores_data_and_models_first(trained: Parcels) -> None:
     assert (colleague.root / model).read_bytes() == (trained.root / model).read_bytes()
 
 
-def test_other_answers_give_a_project_that_works(
+def test_a_table_and_other_answers_give_a_project_that_works(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Another name, package and text; the whole of it, from generation to a verdict."""
+    """A table of one's own, another name, package and text; from generation to a verdict."""
+    folder = tmp_path_factory.mktemp("other")
+    draw = np.random.default_rng(0)
+    rows = pd.DataFrame({"x'y": draw.normal(size=2000), "z": draw.integers(0, 5, 2000)})
+    rows["late?"] = np.where(rows["x'y"] + draw.normal(size=2000) > 0.5, "Ja", "Nein")
+    rows.to_csv(folder / "a 'quoted' $name.csv", index=False, sep=";", decimal=",")
     root = bake(
-        tmp_path_factory.mktemp("other"),
+        folder,
+        data_file=str(folder / "a 'quoted' $name.csv"),
+        target="late?",
         project_name="Опоздания «рейсов» \U0001f6eb",
         project_slug="delays",
         package_name="delays",
@@ -68,11 +80,22 @@ def test_other_answers_give_a_project_that_works(
         license="Proprietary",
     )
     project = Project(root, root / ".venv")
-    project.edit("params.yaml", "max_iter: 100", "max_iter: 30")  # it takes less time
-    project.mlops("run")
+    assert project.git("status", "--porcelain") == ""
+    assert not list(root.glob("data/**/2013-*"))
     verdict = project.ask("gate")
     assert verdict["decision"] == "yes"
     card = (root / "reports/model-card.md").read_text(encoding="utf-8")
     assert "Опоздания «рейсов» \U0001f6eb" in card
     project.run("ruff", "check")
+    project.run("mlops", "prove")
     project.run("pytest", "-q", "--no-cov", "-p", "no:cacheprovider", "tests/test_train.py")
+
+
+def test_a_table_that_cannot_be_learnt_gives_no_project(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "few.csv").write_text("a,b\n" + "1,x\n2,y\n" * 6)
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, data_file=str(tmp_path / "few.csv"), target="b")
+    assert "12 rows with a value of 'b'" in capfd.readouterr().err
+    assert not (tmp_path / "late-flights").exists()

@@ -262,6 +262,17 @@ def test_what_is_written_can_be_read(target: str) -> None:
     assert "leaves: 6" in params_text(found)
 
 
+def test_amounts_that_hardly_repeat_name_no_rows() -> None:
+    rows = people().assign(
+        income=np.random.default_rng(1).integers(10_000, 900_000, 600), row=range(600)
+    )
+    found = of(rows.drop(columns=["visited", "customer_id"]), "left")
+    assert found.recipe.columns["income"].type == "number"
+    assert "income" in found.features
+    assert found.key == ("row",)
+    assert "row" not in found.features
+
+
 def test_few_rows_say_how_many_would_do() -> None:
     found = of(people(120), "left")
     assert "rows in all would do" in str(too_few(found))

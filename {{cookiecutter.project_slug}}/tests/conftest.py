@@ -55,10 +55,11 @@ def draw_rows(contract: dict[str, Any], n: int, seed: int = 0) -> pd.DataFrame:
                 object if column["type"] == "boolean" else rows[name].dtype
             )
             rows.loc[random.random(n) < 0.1, name] = None
-    for name in contract["key"][:1]:  # no two rows are one
-        if columns[name]["type"] in ("integer", "string"):
-            is_text = columns[name]["type"] == "string" and "values" not in columns[name]
-            rows[name] = [f"k{i}" for i in range(n)] if is_text else rows[name]
+    for name in contract["key"]:  # no two rows are one
+        if columns[name]["type"] == "integer" and "max" not in columns[name]:
+            rows[name] = np.arange(n) + columns[name].get("min", 0)
+        elif columns[name]["type"] == "string" and "values" not in columns[name]:
+            rows[name] = [f"k{i}" for i in range(n)]
     target = contract["target"]
     match target.get("type", "binary"):
         case "binary":

@@ -13,6 +13,7 @@ from gatewright.errors import Misuse, Refused
 from gatewright.sources.guess_roles import (
     Guess,
     alone,
+    are_amounts,
     guess_group,
     guess_key,
     guess_leaks,
@@ -96,6 +97,11 @@ def profile(table: pa.Table, target: str, task: Task | None = None) -> Profile:
         raise Refused("No column but the target says anything that differs between the rows.")
     recipe = Recipe(columns={**columns, target: known.how}, left_out=left_out, target=target)
     rows, _ = read_table(table, recipe)
+    for name in [n for n in columns if columns[n].type == "integer" and are_amounts(rows[n], n)]:
+        columns[name] = columns[name].model_copy(update={"type": "number"})
+        types[name] = TypeGuess(columns[name], "whole numbers that hardly repeat: amounts")
+        rows[name] = rows[name].astype("float64")
+    recipe = recipe.model_copy(update={"columns": {**columns, target: known.how}})
     labelled = rows[target].notna()
     notes = []
     if not labelled.all():

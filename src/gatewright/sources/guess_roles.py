@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ASKED = 20_000  # rows, drawn at random, for what need not look at all of them
 LEAK, STRONG = 0.98, 0.92  # of a column alone: ROC AUC, or the share of a number's variance
 FEWEST_GROUPS = 8
+ROWS_OF_A_GROUP = 60
 TEXTS = 60  # categories; a text column of more, most of them rare, is no category
 _KEY = r"(^|[_ .-])(id|key|uuid|guid|no|nr|num|number|index|idx|rowname|rownames|row)$|^unnamed|id$"
 _WHO = (  # somebody or something that has rows of its own, by the whole name of a column
@@ -187,6 +188,8 @@ def guess_group(rows: pd.DataFrame, names: Sequence[str], key: Sequence[str]) ->
         count = values.nunique()
         if values.isna().any() or not FEWEST_GROUPS <= count <= len(rows) / 1.5:
             continue
+        if len(rows) > ROWS_OF_A_GROUP * count:
+            continue  # a category that a model can learn, like one of nine shops
         found.append((count, name))
     if not found:
         return None
@@ -209,9 +212,17 @@ def guess_withheld(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Guess]
                 found[name] = Guess("prose", "texts are not read by these models")
             elif count > TEXTS and count > 0.3 * len(known):
                 found[name] = Guess("an identifier", f"{count:,} values in {len(known):,} rows")
-        elif values.dtype.kind in "iu" and count > 0.9 * len(known) and _matches(_KEY, name):
+        elif values.dtype.kind in "iu" and count > 0.9 * len(known):
             found[name] = Guess("an identifier", f"{count:,} values in {len(known):,} rows")
     return found
+
+
+def are_amounts(values: pd.Series, name: str) -> bool:
+    """Whether whole numbers that hardly repeat are amounts: no names of rows, which lie closely."""
+    known = values.dropna()
+    if _matches(_KEY, name) or known.nunique() <= 0.9 * len(known):
+        return False
+    return bool(known.max() - known.min() > 3 * len(known))
 
 
 def guess_leaks(
