@@ -14,10 +14,11 @@ ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
 
 # What a project installs or holds itself; on this machine it may not be there to be found.
 TAKEN = {
-    "bandit", "charset_normalizer", "cryptography", "data", "docs", "duckdb", "dvc", "filelock", "gatewright", "joblib",
-    "matplotlib", "model", "mypy", "numpy", "pandas", "pandera", "pre_commit", "pyarrow",
-    "pydantic", "pytest", "reports", "rich", "ruff", "scipy", "security", "sklearn", "skops", "sqlalchemy", "src",
-    "test", "tests", "threadpoolctl", "vendor", "yaml",
+    "bandit", "charset_normalizer", "cryptography", "data", "docs", "duckdb", "dvc", "filelock",
+    "gatewright", "joblib", "matplotlib", "model", "mypy", "numpy", "pandas", "pandera",
+    "pre_commit", "pyarrow", "pydantic", "pytest", "python_calamine", "reports", "rich", "ruff",
+    "scipy", "security", "sklearn", "skops", "sqlalchemy", "src", "test", "tests", "threadpoolctl",
+    "vendor", "yaml",
 }  # fmt: skip
 
 

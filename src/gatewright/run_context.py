@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,3 +94,10 @@ class RunContext:
 def current() -> RunContext:
     """The context of this process."""
     return RunContext.of(os.environ)
+
+
+def with_variables(text: str) -> tuple[str, list[str]]:
+    """A text with each `${NAME}` replaced by that environment variable, and the names not set."""
+    names = re.findall(r"\$\{(\w+)\}", text)
+    absent = [name for name in names if not os.environ.get(name)]
+    return re.sub(r"\$\{(\w+)\}", lambda m: os.environ.get(m[1], ""), text), absent

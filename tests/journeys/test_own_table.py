@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -252,3 +253,53 @@ def test_what_was_guessed_is_shown(adopted: tuple[Table, Parcels]) -> None:
     if table.target == "kind":
         assert "Too few rows to judge a model" in said
         assert "rows in all would do" in said
+
+
+def test_new_rows_are_read_as_the_first_ones_were(
+    adopted: tuple[Table, Parcels], tmp_path: Path
+) -> None:
+    """By sources.yaml: the same file kind, other rows; one of them is bad."""
+    table, project = adopted[0], copy(adopted[1], tmp_path)
+    rows = table.rows().sample(120, random_state=1).reset_index(drop=True)
+    if table.target == "price":
+        rows["sale no"] += 100_000
+        rows["sold at"] += pd.Timedelta(days=800)
+        rows.loc[3, "size"] = -4.0
+    else:
+        first = rows.columns[2 if table.target == "left" else 0]
+        rows[first] = (rows[first] * 1.001).round(4)
+        rows[table.target] = rows[table.target].astype(object)
+        rows.loc[3, table.target] = None
+    table.write(rows, tmp_path / "more")
+    said = project.mlops("ingest", "../more").stdout
+    assert "119 rows are in data/raw" in said
+    assert "1 bad rows are not, but in data/quarantine/more.csv" in said
+    assert "zyxwv" not in (project.root / "data/quarantine/more.csv").read_text()
+    project.mlops("run")
+    assert len(list((project.root / "data/raw").glob("*.parquet"))) == 2
+    if not table.status:
+        project.commit("More rows")
+        assert "1.0.0" in project.mlops("register").stdout
+
+
+def test_new_rows_of_a_database_are_those_after_the_last(rendered: Parcels, tmp_path: Path) -> None:
+    project, rows = copy(rendered, tmp_path), sales()
+
+    def store(some: pd.DataFrame) -> None:
+        with sqlite3.connect(tmp_path / "sales.db") as connection:
+            some.to_sql("sales", connection, index=False, if_exists="append")
+        connection.close()
+
+    store(rows.head(2500))
+    project.mlops("adopt", f"sqlite:///{tmp_path}/sales.db", "--target", "price")
+    query = 'SELECT * FROM sales WHERE "sold at" > :since'
+    origin = f"origin:\n  place: ${{SALES}}\n  query: {query}\n"
+    sources = project.root / "sources.yaml"
+    sources.write_text(sources.read_text() + origin)
+    where = {"SALES": f"sqlite:///{tmp_path}/sales.db"}
+    assert "SALES, which is not set" in project.mlops("ingest", expect=64).stderr
+    assert "Nothing new has come." in project.mlops("ingest", env=where).stdout
+    store(rows.tail(500))
+    assert "500 rows are in data/raw" in project.mlops("ingest", env=where).stdout
+    assert "Nothing new has come." in project.mlops("ingest", env=where).stdout
+    project.mlops("check")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -65,18 +66,78 @@ def test_a_dropped_value_is_in_no_file_and_no_object_of_git(project: Project) ->
     assert CANARY not in "".join(each.out + each.err for each in said)
 
 
-def test_what_breaks_the_contract_leaves_nothing(project: Project) -> None:
-    good, bad = arrives(project, "2026-03"), arrives(project, "2026-04", first=8000)
-    rows = pd.read_parquet(bad)
+def test_single_bad_rows_go_to_the_quarantine(project: Project) -> None:
+    path = arrives(project, "2026-04", first=8000)
+    rows = pd.read_parquet(path)
     rows.loc[rows.index[:3], "height"] = 99.0
     rows.loc[rows.index[4], "email"] = None
+    rows.iloc[7, rows.columns.get_loc("number")] = rows["number"].iloc[6]
+    rows.iloc[9, rows.columns.get_loc("number")] = 100  # of another file
+    rows.to_parquet(path)
+    said = project.mlops("ingest", str(path)).out
+    assert "1 files, 494 rows are in data/raw, without email." in said
+    assert "6 bad rows are not, but in data/quarantine/2026-04.csv" in said
+    kept = pd.read_csv(project.root / "data/quarantine/2026-04.csv")
+    assert kept["row"].tolist() == [0, 1, 2, 4, 7, 9]
+    assert kept["why"].tolist() == [
+        *["height: above 9"] * 3,
+        "email: missing where a value is needed",
+        "number: the key stands more than once",
+        "number: the key stands in another file too",
+    ]
+    assert "email" not in kept, "not even there"
+    assert CANARY not in said
+    assert project.git("status", "--porcelain", "--untracked-files=all") == ""
+    project.mlops("check")
+    new = pd.read_parquet(project.root / "data/raw/2026-04.parquet")["number"]
+    assert set(new) == set(range(8000, 8500)) - {8000, 8001, 8002, 8004, 8007, 8009}
+
+
+def test_what_is_mostly_bad_leaves_nothing(project: Project) -> None:
+    good, bad = arrives(project, "2026-03"), arrives(project, "2026-04", first=8000)
+    rows = pd.read_parquet(bad)
+    rows.loc[rows.index[:200], "height"] = 99.0
     rows.to_parquet(bad)
     before = raw(project)
     said = project.mlops("ingest", str(good), str(bad), expect=1)
-    for words in ("2026-04.parquet", "above 9", "missing where a value is needed", "(personal)"):
+    for words in ("200 of 500 rows of 2026-04.parquet are bad", "height: above 9, in 200 rows"):
         assert words in said.err
-    assert CANARY not in said.err
     assert raw(project) == before
+    assert not (project.root / "data/quarantine").exists()
+
+
+def test_what_the_whole_table_breaks_leaves_nothing(project: Project) -> None:
+    path = arrives(project, "2026-04", first=8000)
+    rows = pd.read_parquet(path)
+    for wrong, words in (
+        (rows.drop(columns="height"), "column is absent"),
+        (rows.assign(more=1), "not in the contract"),
+        (rows.assign(height="tall"), "not of the contract's type"),
+    ):
+        wrong.to_parquet(path)
+        before = raw(project)
+        assert words in project.mlops("ingest", str(path), expect=1).err
+        assert raw(project) == before
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects(project: Project) -> None:
+    path = arrives(project, "corrected", n=20, first=100)
+    rows = pd.read_parquet(path)
+    rows.assign(height=1.25).to_parquet(path)
+    said = project.mlops("ingest", str(path), "--corrects").out
+    assert "They took the place of known rows in 2026-01.parquet." in said
+    files = [pd.read_parquet(p) for p in sorted((project.root / "data/raw").glob("*.parquet"))]
+    found = pd.concat(files)
+    assert found["number"].is_unique
+    assert (found.loc[found["number"].between(100, 119), "height"] == 1.25).all()
+    assert len(found) == sum(len(pd.read_parquet(io.BytesIO(b))) for b in raw(project).values())
+    project.mlops("check")
+    assert (
+        "correct nothing"
+        in project.mlops(
+            *("ingest", str(arrives(project, "new", first=9000)), "--corrects"), expect=1
+        ).err
+    )
 
 
 def test_a_full_disk_leaves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +174,11 @@ def test_nothing_is_overwritten(project: Project) -> None:
 
 
 def test_a_key_that_is_there_already_does_not_come_again(project: Project) -> None:
+    before = raw(project)
     said = project.mlops("ingest", str(arrives(project, first=100)), expect=1)
-    assert "the key stands in another file too" in said.err
+    assert "All 500 rows of 2026-03.parquet are here already" in said.err
+    assert "--corrects" in said.err
+    assert raw(project) == before
 
 
 @pytest.mark.parametrize("place", ["data/incoming", "."])
@@ -134,7 +198,7 @@ def test_only_files_from_elsewhere_are_brought_in(project: Project, tmp_path: Pa
     (tmp_path / "x.csv").write_text("a")
     assert "is no Parquet file" in project.mlops("ingest", str(tmp_path / "x.csv"), expect=64).err
     twice = [str(arrives(project)), str(arrives(project))]
-    assert "Two files are called" in project.mlops("ingest", *twice, expect=64).err
+    assert "Two files would be called" in project.mlops("ingest", *twice, expect=64).err
 
 
 def test_without_the_data_there_is_nothing_to_bring_it_to(project: Project) -> None:

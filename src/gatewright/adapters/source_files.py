@@ -10,10 +10,11 @@ import csv
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,10 @@ _HEAD = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\ufeff]")
 
 
+class NoRows(Refused):
+    """A table that has names of columns and no rows."""
+
+
 @dataclass(frozen=True)
 class SourceTable:
     """A table, n rows, and what was noticed about the file that it came from."""
@@ -50,17 +55,20 @@ class SourceTable:
     notes: tuple[str, ...] = ()
 
 
-def read_source(place: str, query: str | None = None) -> SourceTable:
+def read_source(
+    place: str, query: str | None = None, values: Mapping[str, Any] = MappingProxyType({})
+) -> SourceTable:
     """The table of a file, a URL or a database.
 
-    `query` names the table of a database, or is a query of it, or a sheet of an Excel file.
+    `query` names the table of a database, or is a query of it, or a sheet of an Excel file;
+    `values` are those of the query's parameters, like `:since`.
     Raises Misuse for what is not there, Refused for what is no table, and Undecided if a package
     is missing that reads it.
     """
     scheme = urlsplit(place).scheme if _DATABASE.match(place) else ""
     try:
         if scheme and scheme not in _OF_FSSPEC:
-            found = _database(place, query)
+            found = _database(place, query, values)
         elif scheme:
             with _fetched(place) as path:
                 found = _file(path, query)
@@ -352,7 +360,9 @@ def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _database(url: str, query: str | None) -> SourceTable:
+def _database(
+    url: str, query: str | None, values: Mapping[str, Any] = MappingProxyType({})
+) -> SourceTable:
     import pyarrow as pa
     import sqlalchemy as sa
 
@@ -375,8 +385,11 @@ def _database(url: str, query: str | None) -> SourceTable:
             if wanted in names:
                 statement: sa.Executable = sa.select(sa.text("*")).select_from(sa.table(wanted))
             else:
-                statement = sa.text(wanted)
-            result = connection.execution_options(stream_results=True).execute(statement)
+                text = sa.text(wanted)
+                given = [name for name in values if f":{name}" in wanted]
+                statement = text.bindparams(*(sa.bindparam(n, values[n]) for n in given))
+            streamed = connection.execution_options(stream_results=True)
+            result = streamed.execute(statement)
             header, rows = list(result.keys()), result.fetchall()
     except sa.exc.SQLAlchemyError as error:
         words = _first_line(error)
@@ -415,7 +428,7 @@ def _named(found: SourceTable) -> SourceTable:
             changed.append(f"column {at} is called '{unique}'")
         names.append(unique)
     if not found.table.num_rows:
-        raise Refused("The table has names of columns and no rows, so there is nothing to learn.")
+        raise NoRows("The table has names of columns and no rows, so there is nothing in it.")
     notes = (
         *found.notes,
         *changed[:5],

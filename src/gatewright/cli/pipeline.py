@@ -20,7 +20,11 @@ def add_to(parser: Parser) -> None:
     new = parser.command(
         "ingest", _ingest, "bring new data into data/raw, less what is dropped on arrival"
     )
-    new.add_argument("file", nargs="+", type=Path, help="a Parquet file that keeps the contract")
+    new.add_argument(
+        "file", nargs="*", help="a file, a URL or a database; else as sources.yaml says"
+    )
+    new.add_argument("--query", help="a table or a query of the database, a sheet of the workbook")
+    new.add_argument("--corrects", action="store_true", help="rows take the place of known ones")
     parser.command("push", _storage, "store data and models, so that other clones have them")
     move = parser.command("move-storage", _storage, "move data and models to another DVC remote")
     move.add_argument("url", help="s3://bucket/path, gs://, azure://, ssh:// or a folder")
@@ -58,7 +62,9 @@ def _run(arguments: Arguments) -> None:
 def _ingest(arguments: Arguments) -> None:
     from gatewright.pipeline.ingest import ingest
 
-    print(ingest(arguments.root, [arguments.called_from / file for file in arguments.file]))
+    here = arguments.called_from
+    places = [place if "://" in place else str(here / place) for place in arguments.file]
+    print(ingest(arguments.root, places, arguments.query, arguments.corrects))
 
 
 def _stage(arguments: Arguments) -> None:

@@ -157,6 +157,46 @@ def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -
     return pd.DataFrame(found, columns=TABLE)
 
 
+def sort_out(
+    contract: Contract, rows: pd.DataFrame, arriving: bool = False
+) -> tuple[pd.DataFrame, dict[int, list[str]]]:
+    """What is wrong with a table as a whole, as `violations` tells it, and with single rows.
+
+    The latter by position, with the words of each fault. Of rows with one key the first is good.
+    """
+    import pandas as pd
+
+    of_type = list(_by_type(contract, rows, arriving))
+    without = {case.column for case in of_type}
+    cases = [*of_type, *_in_blocks(contract, rows, arriving, without)]
+    cases += [c for c in _in_all(contract, rows, without) if c.reason != Reason.REPEATED_KEY]
+    whole = [case for case in cases if case in of_type or case.row is None]
+    by_row: dict[int, list[str]] = {}
+    for case in cases:
+        if case.row is not None and case not in of_type:
+            about = contract.columns.get(case.column)
+            by_row.setdefault(case.row, []).append(f"{case.column}: {describe(case.reason, about)}")
+    if set(contract.key) <= set(rows.columns) - without and rows.columns.is_unique:
+        again = rows.duplicated(list(contract.key)).to_numpy(dtype=bool)
+        for row in again.nonzero()[0]:
+            words = f"{', '.join(contract.key)}: {describe(Reason.REPEATED_KEY)}"
+            by_row.setdefault(int(row), []).append(words)
+    table = [
+        (
+            case.column,
+            case.reason,
+            ": ".join(
+                filter(None, (describe(case.reason, contract.columns.get(case.column)), case.more))
+            ),
+            case.rows,
+            case.row,
+            "",
+        )
+        for case in whole
+    ]
+    return pd.DataFrame(table, columns=TABLE), by_row
+
+
 def _by_type(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterator[_Case]:
     """The columns with values that are not of the contract's type, or without end."""
     import numpy as np

@@ -56,9 +56,20 @@ class Derived(Strict):
     part: Part
 
 
+class Origin(Strict):
+    """Where new rows come from. `${NAME}` in the place is an environment variable.
+
+    query: of a database, with `:since` for the latest time that is known.
+    """
+
+    place: str = Field(min_length=1)
+    query: str | None = None
+
+
 class Recipe(Strict):
     """All of it. left_out: columns of the source that are not kept, and why."""
 
+    origin: Origin | None = None
     columns: dict[str, ColumnRecipe]
     derived: dict[str, Derived] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
