@@ -26,7 +26,7 @@ def test_its_linters_are_silent(tool: list[str], project: Project) -> None:
 
 def test_pre_commit_runs_the_same_tools(baked: Project) -> None:
     said = baked.run("pre-commit", "run", "--all-files").stdout
-    assert said.count("Passed") == 12
+    assert said.count("Passed") == 13
     assert said.count("Skipped") == 4  # no notebook yet, no dvc.lock, nothing that is forbidden
 
 

@@ -81,6 +81,10 @@ CASES: dict[str, tuple[str, Callable[[Project], Planted]]] = {
     "a notebook with output": ("notebooks", files(**{"look.ipynb": notebook()})),
     "private files": ("private-files", files(**dict.fromkeys(PRIVATE, "x\n"))),
     "model files": ("model-files", files(**dict.fromkeys(PICKLED, "x\n"))),
+    "a table that its name hides": (
+        "data-files",
+        files(**{"notes/some": "".join(f"{n},{n % 7},x\n" for n in range(300))}),
+    ),
     "a large file": ("large-files", files(**{"rows.csv": "0,0\n" * 600_000})),
     "a merge that was not finished": (
         "merge-markers",

@@ -14,6 +14,13 @@ def test_a_drill_walks_the_rollback_and_changes_nothing(second: Project) -> None
     assert "staging would be back on 1.0.0 (is on 1.1.0) in" in said
 
 
+def test_a_drill_does_not_need_the_head_of_origin(second: Project) -> None:
+    """A bare repository that was made before its first push may name a branch that is not there."""
+    origin = second.git("remote", "get-url", "origin").strip()
+    second.git("--git-dir", origin, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    assert second.ask("drill", "dev")["after"] == "1.0.0"
+
+
 def test_a_drill_finds_what_would_stop_the_real_one(second: Project) -> None:
     assert "no way back" in second.mlops("drill", expect=1).err  # only 1.0.0 was in production
     place = second.stored("1.0.0", "dev")

@@ -508,11 +508,17 @@ def test_a_policy_is_replayed_over_all_versions(third: Project) -> None:
     assert third.live()["dev"] == "1.2.0"
 
 
-def test_without_versions_there_is_nothing_to_replay_and_nothing_to_propose(
-    trained: Project,
-) -> None:
+def test_without_versions_there_is_nothing_to_replay(trained: Project) -> None:
     assert "no history to replay" in trained.mlops("policy", "test", expect=1).err
-    assert "Nothing is live in dev" in trained.mlops("policy", "propose", expect=1).err
+
+
+def test_where_nothing_is_live_the_model_at_hand_proposes(trained: Project) -> None:
+    said = trained.mlops("policy", "propose").out
+    assert "# From the model in the work tree." in said
+    low = trained.ask("gate")["metrics"]["roc_auc"]["candidate"]["low"]
+    bounds = parse_yaml(said, "proposed")["checks"]["bounds"]["metrics"]
+    assert bounds["roc_auc"]["min"] == pytest.approx(low, rel=0.01)
+    assert trained.ask("policy", "propose")["from"] is None
 
 
 def test_the_proposed_thresholds_let_in_what_is_live(second: Project) -> None:

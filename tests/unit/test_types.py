@@ -235,3 +235,10 @@ def _same(cell: Any, other: Any) -> bool:
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         return False
     return True
+
+
+def test_a_file_that_is_not_read_is_not_left_out_without_a_word(trained: Project) -> None:
+    (trained.root / "data/raw/more.csv").write_text("number\n1\n")
+    said = trained.mlops("check", expect=1).err
+    assert "holds more.csv, and only Parquet files are read there" in said
+    assert "mlops ingest FILE" in said

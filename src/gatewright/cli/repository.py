@@ -12,7 +12,7 @@ def add_to(parser: Parser) -> None:
     scan = parser.command(
         "scan", _scan, "look for risks and secrets; what cannot be scanned is a no", reads=True
     )
-    scan.add_argument("what", choices=["code", "packages", "secrets", "workflows"])
+    scan.add_argument("what", choices=["code", "packages", "secrets", "workflows", "data"])
     scan.add_argument("--history", action="store_true", help="secrets: all that Git ever held")
     scan.add_argument("--live", metavar="ENV", help="packages: of the version live there")
     parser.command(

@@ -23,6 +23,12 @@ def check(root: Path) -> None:
     contract = read_contract(root)
     refuse_special(root / RAW)
     tables = {path.name: read_parquet(path) for path in sorted((root / RAW).glob("*.parquet"))}
+    if others := sorted(p.name for p in (root / RAW).glob("*") if not _is_known(p)):
+        raise Refused(
+            f"{RAW} holds {', '.join(others[:5])}, and only Parquet files are read there, so its "
+            f"rows would be missing without a word. Move it elsewhere, and bring it in: `uv run "
+            "mlops ingest FILE`."
+        )
     if not tables:
         raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
     wrong = faults(contract, tables)
@@ -42,6 +48,10 @@ def check(root: Path) -> None:
     }
     write_whole(root / REPORT, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
+
+
+def _is_known(path: Path) -> bool:
+    return path.suffix == ".parquet" or path.name in (".gitignore", ".DS_Store")
 
 
 def faults(

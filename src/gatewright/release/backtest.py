@@ -12,7 +12,7 @@ from gatewright.adapters.model_file import allowed_types
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
-from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, gather
+from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, GateInputs, gather
 from gatewright.gate.judged_rows import Place, with_judged_rows
 from gatewright.gate.policy import Policy
 from gatewright.gate.verdict import judge, measured_by
@@ -98,39 +98,45 @@ def _live_before(registry: Registry, record: VersionRecord, environment: str) ->
 
 
 def propose(workspace: Workspace, environment: str, as_json: bool) -> str:
-    """Thresholds that follow from the champion's own intervals, to paste into gates.yaml.
+    """Thresholds that follow from a model's own intervals, to paste into gates.yaml.
+
+    The model is what is live in the environment, or where nothing is, that in the work tree.
 
     A bound is where its interval ends, on the side on which it is bad. A margin is the smallest
     difference from the version before it (else from the baseline) that the test rows would show:
     less would often leave "cannot tell", more would let through what could have been seen.
     """
-    rules = workspace.project.policy(environment)
+    rules, types = workspace.project.policy(environment), allowed_types(workspace.root)
     with workspace.git.alone(), tempfile.TemporaryDirectory() as name:
-        registry = workspace.registry()
-        live = registry.live(environment)
-        if live is None:
-            raise Refused(
-                f"Nothing is live in {environment}, so no threshold follows from it. Promote a "
-                "version first, or start from `mlops gate --explain`."
-            )
-        record = registry.version(live.version)
-        folder = Path(name)
-        workspace.storage.fetch(record.stored, environment, folder)
-        source = Source.at(workspace.git, record.commit)
-        before, champion = _live_before(registry, record, environment), None
-        if before is not None:
-            earlier = registry.version(before)
-            champion = fetch_champion(
-                workspace.git, workspace.storage, earlier, environment, folder / "before"
-            )
-        types = allowed_types(workspace.root)
-        inputs = gather(rules, folder, source, champion, None, types)
+        registry = workspace.registry() if workspace.git.has_remote() else None
+        live = registry.live(environment) if registry else None
+        if registry and live:
+            inputs = _of_live(workspace, registry, rules, live.version, Path(name))
+        else:
+            source = Source.in_work_tree(workspace.root)
+            inputs = gather(rules, workspace.root, source, None, None, types)
         measured = measured_by(rules, inputs)
     checks = _proposed(measured, _asked(rules, "bounds"), _asked(rules, "champion"))
     if as_json:
-        return json.dumps({"from": live.version, "checks": checks}, indent=2) + "\n"
-    rows = f"# From {live.version}, live in {environment}.\n"
-    return rows + to_yaml({"checks": checks})
+        return json.dumps({"from": live and live.version, "checks": checks}, indent=2) + "\n"
+    origin = f"{live.version}, live in {environment}" if live else "the model in the work tree"
+    return f"# From {origin}.\n" + to_yaml({"checks": checks})
+
+
+def _of_live(
+    workspace: Workspace, registry: Registry, rules: Policy, version: str, folder: Path
+) -> GateInputs:
+    """What is live in an environment, compared with what was live there before it."""
+    environment, record = rules.environment, registry.version(version)
+    workspace.storage.fetch(record.stored, environment, folder)
+    source = Source.at(workspace.git, record.commit)
+    before, champion = _live_before(registry, record, environment), None
+    if before is not None:
+        earlier = registry.version(before)
+        champion = fetch_champion(
+            workspace.git, workspace.storage, earlier, environment, folder / "before"
+        )
+    return gather(rules, folder, source, champion, None, allowed_types(workspace.root))
 
 
 def _asked(rules: Policy, check: str) -> list[str]:

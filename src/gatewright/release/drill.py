@@ -76,4 +76,9 @@ def drill(root: Path, environment: str) -> Drill:
 
 def _clone(git: Git, address: str, scratch: Path, clone: Path) -> None:
     git("clone", "--quiet", "--bare", "--", address, str(scratch))
+    bare = Git(scratch)
+    if not bare.sha("HEAD"):  # a repository that was made before its first push
+        branch = next((name for name in ("main", "master") if bare.sha(f"refs/heads/{name}")), None)
+        if branch:
+            bare("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     git("clone", "--quiet", "--", str(scratch), str(clone))

@@ -18,6 +18,7 @@ from typing import Any
 from gatewright.adapters.git import Git
 from gatewright.errors import Undecided
 from gatewright.run_context import current
+from gatewright.security.data_files import data_files
 from gatewright.security.waivers import Found, Tool
 
 TIMEOUT = 900  # seconds for any scanner
@@ -170,6 +171,7 @@ SCANNERS: dict[str, tuple[Tool, Callable[[Path], Sequence[Found]]]] = {
     "packages": ("pip-audit", packages),
     "secrets": ("kingfisher", secrets),
     "workflows": ("zizmor", workflows),
+    "data": ("data", data_files),
 }
 
 

@@ -17,7 +17,7 @@ from gatewright.contract.schema import Strict, validated
 from gatewright.errors import Refused
 
 FILE = "security/waivers.yaml"
-Tool = Literal["bandit", "pip-audit", "kingfisher", "zizmor"]
+Tool = Literal["bandit", "pip-audit", "kingfisher", "zizmor", "data"]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def examine(workspace: Workspace) -> list[Row]:
         *_answer("library", lambda: library.versions(root)),
         *_answer("owners", lambda: files.owners(root)),
         *_answer("pins", lambda: files.pins(root, hub)),
+        *_answer("data in Git", lambda: files.data_in_git(root)),
     ]
     if workspace.git.has_remote():
         rows += _answer("registry", lambda: registry.records(workspace))

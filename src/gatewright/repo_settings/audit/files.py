@@ -10,6 +10,7 @@ from gatewright.adapters.github import GitHub
 from gatewright.adapters.github_answers import Release
 from gatewright.repo_settings import desired
 from gatewright.repo_settings.audit.rows import Row
+from gatewright.security.data_files import data_files
 
 GUARDED = (
     *("/.github/", "/gates.yaml", "/vendor/", "/uv.lock", "/model-types.txt", "/security/"),
@@ -49,3 +50,12 @@ def pins(root: Path, github: GitHub | None) -> Iterator[Row]:
         if newest and version and newest.tag_name != version:
             words = f"{name} is {version}, the newest is {newest.tag_name}"
             yield Row("note", "pins", f"stale: {words}")
+
+
+def data_in_git(root: Path) -> Iterator[Row]:
+    """Whether files that Git tracks hold data."""
+    there = data_files(root)
+    if not there:
+        yield Row("good", "data in Git", "no file that Git tracks holds data")
+    for found in there:
+        yield Row("bad", "data in Git", f"{found.where} is {found.id}: {found.words}")
