@@ -1,4 +1,4 @@
-"""A project about one's own table: adopt."""
+"""A project about one's own table: look, adopt."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 
 def add_to(parser: Parser) -> None:
+    look = parser.command("look", _look, "one page about a table: the suspicious things first")
+    look.add_argument("file", nargs="?", help="as for adopt; default: what lies in data/raw")
+    look.add_argument("--target", metavar="COLUMN", help="of a file: what is to be predicted")
+    look.add_argument("--out", help="the page (default: reports/look.html)")
     adopt = parser.command("adopt", _adopt, "make the project be about a table of yours")
     adopt.add_argument("file", nargs="?", help="a file, a URL, or the address of a database")
     adopt.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
@@ -25,6 +29,24 @@ def add_to(parser: Parser) -> None:
     adopt.add_argument("--name", help="of the project, as people say it")
     adopt.add_argument("--description", help="what it predicts, in one sentence")
     adopt.add_argument("--review", action="store_true", help="show what was guessed, and stop")
+
+
+def _look(arguments: Arguments) -> None:
+    from gatewright.looking.look import PAGE, look_at_file, look_at_raw
+
+    out = arguments.called_from / arguments.out if arguments.out else arguments.root / PAGE
+    if arguments.file:
+        place = arguments.file
+        if "://" not in place:
+            place = str(arguments.called_from / Path(place))
+        found = look_at_file(place, out, arguments.target)
+    else:
+        found = look_at_raw(arguments.root, out)
+    for suspicion in found[:10]:
+        print(f"{suspicion.column}: {suspicion.words}")
+    if len(found) > 10:
+        print(f"and {len(found) - 10} more")
+    print(f"{out} shows all of it: open it in a browser.")
 
 
 def _adopt(arguments: Arguments) -> int:
