@@ -280,6 +280,13 @@ def test_few_rows_say_how_many_would_do() -> None:
     assert "enough" not in gates_text(of(people(4000), "spent"), None)
 
 
+def test_rows_that_repeat_widen_what_is_usual_of_copies() -> None:
+    rows = people(2000)[["plan", "gender", "spent", "left"]].round(0)
+    repeated = gates_text(of(rows, "left"), None)
+    assert "of the rows are like another one" in repeated
+    assert "max_same" not in gates_text(of(people(2000), "left"), None)
+
+
 ODD = [
     "a b",
     "käse",

@@ -20,6 +20,7 @@ RISES = {"roc_auc", "roc_auc_ovr", "average_precision", "r2"}
 ENOUGH = 200  # test rows from which on something can be told, as a rule
 ENOUGH_OF_A_CLASS = 40
 ENOUGH_GROUPS = 15
+_FEW_REPEATS = 0.01  # of the rows
 _UNBALANCED = 0.1
 
 
@@ -145,7 +146,7 @@ checks:
   fairness: # {fairness}
     columns: [{people}]
   leakage:
-    max_alone: 0.98 # of a single column{order}
+    max_alone: 0.98 # of a single column{_repeats(profile)}{order}
   data: {{}}
   behaviour: {{}} # what people expect of the model, as requests and answers
   operations: # against what is live, in the same run
@@ -160,6 +161,17 @@ environments:
     contract: {{holes: allow}}
   production: {{}} # where no word that only a person can say may be missing
 """
+
+
+def _repeats(profile: Profile) -> str:
+    """What is usual where many rows are like another one: two standard errors more than else."""
+    names = [*profile.features, profile.recipe.target]
+    share = float(profile.rows[names].duplicated(keep=False).mean())
+    if share < _FEW_REPEATS:
+        return ""
+    error = math.sqrt(share * (1 - share) / max(profile.test_rows, 1))
+    most = _rounded(_FEW_REPEATS + 2 * error, 1, 2)
+    return f"\n    max_same: {_number(most)} # {share:.1%} of the rows are like another one"
 
 
 def _groups(profile: Profile) -> int:
