@@ -15,13 +15,22 @@ from pathlib import Path
 from gatewright.adapters.commands import share_processors
 from gatewright.adapters.console import complete_streams, drop_unwritten, sanitised
 from gatewright.adapters.git import leave_hook
-from gatewright.cli import adopting, failures, judging, pipeline, registry, releases, repository
+from gatewright.cli import (
+    adopting,
+    failures,
+    judging,
+    pipeline,
+    registry,
+    releases,
+    repository,
+    tuning,
+)
 from gatewright.cli.parser import Arguments, Parser
 from gatewright.errors import Misuse
 from gatewright.run_context import current
 
 SOURCE = "src"  # the team's code, which is not installed
-GROUPS = (pipeline, adopting, judging, releases, registry, repository)
+GROUPS = (pipeline, adopting, tuning, judging, releases, registry, repository)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
