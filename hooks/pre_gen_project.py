@@ -116,6 +116,18 @@ def find_file(typed: str) -> "Path | None":
     return None
 
 
+def bare_organisation(role: str, reviewer: str) -> "str | None":
+    """GitHub assigns nobody for a bare organisation, and tells of no error."""
+    owner = ANSWERS["github_owner"]
+    if ANSWERS["owner_kind"] == "organisation" and reviewer.lower() == f"@{owner}".lower():
+        return (
+            f"{role} {reviewer!r} is an organisation, and GitHub asks an organisation for no "
+            f"review, without an error: write a team of it like '{reviewer}/"
+            f"{role.removesuffix('_owners')}', or a user like '@ada'."
+        )
+    return None
+
+
 def main() -> None:
     reasons = [wrong_table(ANSWERS["data_file"], ANSWERS["target"])]
     reasons += [
@@ -128,7 +140,8 @@ def main() -> None:
         wrong_owner(ANSWERS["github_owner"]),
     ]
     if reasons[-1] is None:  # else the owners that follow from it are wrong for the same reason
-        reasons += [wrong_reviewer(key, ANSWERS[key]) for key in ANSWERS if key.endswith("_owners")]
+        roles = {key: ANSWERS[key] for key in ANSWERS if key.endswith("_owners")}
+        reasons += [wrong_reviewer(*role) or bare_organisation(*role) for role in roles.items()]
     if said := [reason for reason in reasons if reason]:
         sys.exit("\n".join(said))
 

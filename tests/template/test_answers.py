@@ -82,6 +82,7 @@ def test_a_name_without_a_letter_still_has_a_folder(tmp_path: Path) -> None:
     assert bake(tmp_path, hooks=False, project_name="\N{AIRPLANE}!").name == "my-project"
 
 
+ROLES = ("data", "model", "platform", "release")
 REFUSED = {
     "slug with capitals": ({"project_slug": "Late-Flights"}, "single hyphens"),
     "slug that climbs out": ({"project_slug": "../late"}, "single hyphens"),
@@ -101,6 +102,21 @@ REFUSED = {
     "two reviewers": ({"platform_owners": "@ada @eve"}, "platform_owners '@ada @eve'"),
     "reviewer on two lines": ({"release_owners": "@ada\n* @eve"}, "release_owners '@ada"),
     "team without an organisation": ({"release_owners": "@/team"}, "release_owners '@/team'"),
+    **{
+        f"bare organisation as {role}": (
+            {"github_owner": "octo-org", "owner_kind": "organisation"}
+            | {f"{other}_owners": f"@octo-org/{other}" for other in ROLES if other != role},
+            f"{role}_owners '@octo-org' is an organisation, and GitHub asks an organisation for no "
+            f"review, without an error: write a team of it like '@octo-org/{role}'",
+        )
+        for role in ROLES
+    },
+    "bare organisation in other letters": (
+        {"github_owner": "octo-org", "owner_kind": "organisation"}
+        | {f"{role}_owners": f"@octo-org/{role}" for role in ROLES}
+        | {"data_owners": "@Octo-Org"},
+        "data_owners '@Octo-Org' is an organisation",
+    ),
     "empty name": ({"project_name": " ", "project_slug": "late"}, "project_name"),
     "a table without a target": ({"data_file": "rows.csv"}, "target is not: name both"),
     "a target without a table": ({"target": "late"}, "data_file is not: name both"),
@@ -176,6 +192,19 @@ def test_a_user_or_a_team_may_review(reviewer: str, tmp_path: Path) -> None:
     done = typed(tmp_path / "out", data_owners=reviewer)
     assert done.returncode == 0, done.stderr
     assert owners(tmp_path / "out/late-flights")["/data/"] == reviewer
+
+
+def test_an_organisation_is_enough_for_no_role_and_its_teams_are(tmp_path: Path) -> None:
+    owner = {"github_owner": "octo-org", "owner_kind": "2"}  # by its number in the list
+    done = typed(tmp_path / "bare", **owner)
+    assert done.returncode != 0
+    for role in ROLES:
+        assert f"write a team of it like '@octo-org/{role}'" in done.stderr
+    assert list((tmp_path / "bare").iterdir()) == []
+    teams = {f"{role}_owners": f"@octo-org/{role}" for role in ROLES} | {"data_owners": "@ada"}
+    done = typed(tmp_path / "teams", **owner, **teams)
+    assert done.returncode == 0, done.stderr
+    assert set(owners(tmp_path / "teams/late-flights").values()) == set(teams.values())
 
 
 def test_every_question_has_a_sentence() -> None:

@@ -35,6 +35,8 @@ PLAIN: dict[str, Any] = {
     "author_email": "plain@example.com",
     "github_owner": "plain",
 }
+ORGANISATION = {"owner_kind": "organisation", "github_owner": "octo-org"}
+TEAMS = {f"{r}_owners": f"@octo-org/{r}" for r in ("data", "model", "platform", "release")}
 TEXTS = ("project_name", "description", "author_name")
 NASTY = "\"'\\`$(){}[]<>|&;#!%@*_~:-+=?,./ \t\n\r\x00\x1b\u2028\u202e\u200d\ufeffx1é航\U0001f6eb"
 CODE = [
@@ -162,6 +164,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Plain:
 @example(given_answers=dict.fromkeys(TEXTS, CODE[10]))
 @example(given_answers=dict.fromkeys(TEXTS, CODE[11]))
 @example(given_answers=dict.fromkeys(TEXTS, CODE[12]))
+@example(given_answers=ORGANISATION)
+@example(given_answers=ORGANISATION | TEAMS)
 def test_what_is_accepted_is_data_and_what_is_refused_leaves_nothing(
     plain: Plain, given_answers: dict[str, str]
 ) -> None:
