@@ -285,6 +285,25 @@ def test_what_github_cannot_read_in_codeowners_is_told(healthy: Project, hub: Hu
     assert "@acme is an organisation: GitHub asks nobody for a review" in bad(healthy)
 
 
+def test_applying_tells_which_owners_github_asks_for_nothing(guarded: Project, hub: Hub) -> None:
+    """It closes what only they open; the rest is done."""
+    error = {"line": 3, "column": 1, "kind": "Unknown owner", "path": ".github/CODEOWNERS"}
+    hub.owner_errors = [error | {"message": "Unknown owner on line 3: make sure @eve exists\n  ^"}]
+    (guarded.root / ".github/CODEOWNERS").write_text(OWNERS + "/src/ @acme\n")
+    assert "make sure @eve exists" in guarded.mlops("github", "apply").out
+    unknown, bare = apply(guarded, expect=1)["could not"]
+    assert unknown == (
+        "owners: line 3 of .github/CODEOWNERS: Unknown owner on line 3: make sure @eve exists: "
+        "Correct .github/CODEOWNERS and merge it."
+    )
+    assert "@acme is an organisation: GitHub asks nobody for a review, without an error" in bare
+    assert "Name a team of it, like @acme/TEAM, in .github/CODEOWNERS" in bare
+    assert "main-review" in {ruleset["name"] for ruleset in hub.rulesets}
+    hub.owner_errors = []
+    (guarded.root / ".github/CODEOWNERS").write_text(OWNERS)
+    assert apply(guarded)["could not"] == []
+
+
 def test_an_organisation_cannot_review_and_a_team_can(guarded: Project, hub: Hub) -> None:
     (guarded.root / ".github/CODEOWNERS").write_text("* @acme\n")
     said = apply(guarded, expect=1)

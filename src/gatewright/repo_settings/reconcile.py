@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewright.adapters.github import Forbidden, GitHub
+from gatewright.adapters.github import Forbidden, GitHub, Missing
 from gatewright.adapters.github_answers import (
     Environment,
     ListedRuleset,
@@ -25,6 +25,7 @@ from gatewright.registry.git_registry import Registry
 from gatewright.release.approval import why_unapproved
 from gatewright.repo_settings import desired, keys
 from gatewright.repo_settings.environments import asking, environments
+from gatewright.repo_settings.owners import not_asked
 from gatewright.repo_settings.steps import Step, failing, sending
 
 APPLIED = "MLOPS_APPLIED"  # the variable without which nothing is released
@@ -47,6 +48,7 @@ def plan(root: Path, github: GitHub) -> list[Step]:
         *keys.registry_key(root, github),
         *keys.signing(root, github),
         *keys.attesting(root, github),
+        *_owners(root, github),
         *_rulesets(root, github),
         *_proposals(root, github),
         *_variable(github, APPLIED, "true", "releases begin: what is merged from now on is one"),
@@ -128,6 +130,17 @@ def _proposals(root: Path, github: GitHub) -> Iterator[Step]:
         return "workflows may open the pull request of a promotion; a bot's review never counts"
 
     yield Step("workflows open pull requests where promotions need them, and else not", settle)
+
+
+def _owners(root: Path, github: GitHub) -> Iterator[Step]:
+    """Rulesets ask the owners, so it is told whom GitHub would not ask; the files are not ours."""
+    try:
+        told = not_asked(root, github)
+    except Missing:  # nothing was pushed yet
+        return
+    for words in told:
+        mend = Refused(f"Correct {desired.OWNERS} and merge it.")
+        yield Step(f"owners: {words}", failing(mend))
 
 
 def _rulesets(root: Path, github: GitHub) -> Iterator[Step]:

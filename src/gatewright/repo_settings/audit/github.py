@@ -8,11 +8,9 @@ from pathlib import Path
 from gatewright.adapters.deploy_key import APP_KEY, KEY
 from gatewright.adapters.github import GitHub
 from gatewright.adapters.github_answers import (
-    Account,
     Environment,
     ListedRuleset,
     Named,
-    OwnersErrors,
     Rule,
     Ruleset,
     Workflow,
@@ -32,6 +30,7 @@ from gatewright.repo_settings.keys import (
     no_deploy_keys,
     secrets_of,
 )
+from gatewright.repo_settings.owners import not_asked
 from gatewright.repo_settings.reconcile import needs_proposals
 
 CHECKS = ("ci", "model-gate", "security")
@@ -156,17 +155,7 @@ def token(root: Path, github: GitHub) -> Iterator[Row]:
 
 def owners(root: Path, github: GitHub) -> Iterator[Row]:
     """Who is named in CODEOWNERS and asked for no review, of which GitHub tells only a part."""
-    told = [
-        f"line {error.line} of {error.path}: {error.message.splitlines()[0]}"
-        for error in github.get("codeowners/errors", OwnersErrors).errors
-    ]
-    for login in desired.people(root):
-        account = github.find(f"/users/{login}", Account)
-        if account and not account.is_person:
-            told.append(
-                f"@{login} is an organisation: GitHub asks nobody for a review, without an error. "
-                f"Name a team of it, like @{login}/TEAM, in {desired.OWNERS}"
-            )
+    told = not_asked(root, github)
     for words in told:
         yield Row("bad", "owners", words)
     if not told:
