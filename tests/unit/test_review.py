@@ -144,7 +144,7 @@ def test_another_environment_answers_for_itself(review: Review) -> None:
     assert "It changes the environment" in verdict["notes"][0]
     table = pd.read_parquet(review.claims / "predictions.parquet")
     told = [f"{model}{what}" for model in ("candidate", "baseline") for what in ("", " recommends")]
-    assert list(table) == ["number", *told], "no label leaves the job"
+    assert list(table) == ["row number", *told], "no key and no label leaves the job"
     table.loc[3, "candidate"] = float("nan")
     table.to_parquet(review.claims / "predictions.parquet")
     assert red(review.judge(expect=1)) == {
@@ -167,9 +167,38 @@ def test_what_only_the_model_itself_could_answer_is_doubt_where_it_does_not_load
     assert "the model is of another Python environment; registering asks this there" in str(verdict)
 
 
+def test_predictions_hold_no_value_of_a_key_and_are_found_by_it(review: Review) -> None:
+    """Keys far from the rows' numbers; then the known rows in another order."""
+    script = review.candidate.root / "src/parcels.py"
+    code = script.read_text()
+    other = "test = test[::-1].assign(number=lambda t: t['number'] + {})\ntrain.to_parquet"
+    script.write_text(code.replace("train.to_parquet", other.format(7_000_000)))
+    review.run()
+    review.candidate.mlops("push")
+    (review.candidate.root / "uv.lock").write_text("version = 1\n")
+    review.prove()
+    path, rows = review.claims / "predictions.parquet", review.candidate.test_rows
+    table = pd.read_parquet(path)
+    assert rows["number"].min() >= 7_000_000
+    assert len(table) == len(rows)
+    assert not set(table.to_numpy().ravel()) & set(rows["number"])
+    assert not {str(number) for number in rows["number"]} & set(table.astype(str).stack())
+
+    script.write_text(code.replace("train.to_parquet", other.format(0)))
+    review.run()
+    review.candidate.mlops("push")
+    review.prove()
+    auc = review.judge()["metrics"]["roc_auc"]
+    assert auc["candidate"]["value"] == auc["champion"]["value"]
+
+
 PREDICTIONS: dict[str, Any] = {
     "rows are left out": lambda table: table.iloc[1:],
     "a row stands twice": lambda table: pd.concat([table, table.head(1)]),
+    "a row stands for another": lambda table: pd.concat([table.iloc[1:], table.tail(1)]),
+    "a row of no test set": lambda table: table.assign(**{"row number": table["row number"] + 1}),
+    "rows by name": lambda table: table.assign(**{"row number": "one"}),
+    "no row is named": lambda table: table.drop(columns="row number"),
     "no probability": lambda table: table.assign(candidate=1.5),
     "words": lambda table: table.assign(candidate="yes"),
     "a column is left out": lambda table: table.drop(columns="baseline"),

@@ -18,6 +18,7 @@ from gatewright.paths import BASELINE, MODEL, TEST
 Floats = NDArray[np.float64]
 Truth = NDArray[Any]
 _KINDS = {"string": "str", "boolean": "bool", "datetime": "datetime64[ms]", "number": float}
+NUMBER = "row number"  # in the test set; it stands for the key where others may read
 BATCH = 250_000  # rows scored at once, so that memory does not grow with what a model copies
 
 
@@ -142,18 +143,35 @@ def _threshold(model: Any) -> float | None:
     return model.threshold if isinstance(model.threshold, float) else None
 
 
+def offered_answers(answers: Mapping[str, Answers], contract: Contract) -> pd.DataFrame:
+    """The answers of `score` by number of the row, not by key: anybody may read an artifact."""
+    columns = dict(_flat(answers, contract))
+    count = len(next(iter(columns.values())))
+    return pd.DataFrame({NUMBER: np.arange(count), **columns})
+
+
 def told_answers(
-    path: Path, rows: pd.DataFrame, contract: Contract, names: tuple[str, ...]
+    path: Path, rows: pd.DataFrame, test: pd.DataFrame, contract: Contract, names: tuple[str, ...]
 ) -> dict[str, Answers]:
-    """Answers for the rows, by model, from a table that `score` made elsewhere."""
-    key = list(contract.key)
-    table = read_parquet(path)
+    """Answers for the rows, by model, from a table that `offered_answers` made elsewhere.
+
+    `test` is the test set whose rows are numbered in it; `rows` are found there by their keys.
+    """
+    key, table = list(contract.key), read_parquet(path)
     columns = [column for name in names for column in _columns(name, contract)]
-    if absent := [column for column in (*key, *columns) if column not in table]:
+    if absent := [column for column in (NUMBER, *columns) if column not in table]:
         raise Refused(f"The table of predictions lacks the columns {', '.join(absent)}.")
-    if table.duplicated(key).any():
-        raise Refused("The table of predictions answers for a row more than once.")
-    joined = rows[key].merge(table[[*key, *columns]], on=key, how="left", validate="one_to_one")
+    if not _numbered(table[NUMBER], len(test)):
+        raise Refused("The table of predictions does not answer once for each row of the test set.")
+    if test.duplicated(key).any():
+        raise Refused(
+            "The test set holds a key more than once, so nobody knows which was answered."
+        )
+    names_of_key = range(len(key))  # a column of the key may be called anything
+    numbered = test[key].set_axis(names_of_key, axis=1).assign(**{NUMBER: np.arange(len(test))})
+    asked = rows[key].set_axis(names_of_key, axis=1)
+    at = asked.merge(numbered, on=list(names_of_key), how="left", validate="one_to_one")[NUMBER]
+    joined = table.set_index(NUMBER)[columns].reindex(at)
     answers = {}
     for name in names:
         *scores, labels = _columns(name, contract)
@@ -163,6 +181,14 @@ def told_answers(
         said = said if contract.target.type == "regression" else _codes(said, contract, name)
         answers[name] = Answers(_allowed(told, contract, name), said)
     return answers
+
+
+def _numbered(numbers: "pd.Series[Any]", count: int) -> bool:
+    """Whether each number of a row stands there once."""
+    if not pd.api.types.is_integer_dtype(numbers):
+        return False
+    found = np.sort(numbers.to_numpy(dtype=float, na_value=np.nan))
+    return bool(np.array_equal(found, np.arange(count)))
 
 
 def _codes(said: Floats, contract: Contract, name: str) -> NDArray[Any]:

@@ -122,9 +122,10 @@ class GateInputs:
 
     `model_types` are the types that a model file may hold, by the project that judges.
     `known_test` is the test set that was known before the candidate came, if there is one; a
-    review judges on its rows. `predictions` is a table of answers by key that the candidate's own
-    Python environment made. `metric_names` are the metrics that the policy asks for, `own_metrics`
-    the team's among them. `version` is the candidate's number, once it has one.
+    review judges on its rows. `predictions` is a table of answers, by number of the row in the
+    candidate's test set, that its own Python environment made. `metric_names` are the metrics that
+    the policy asks for, `own_metrics` the team's among them. `version` is the candidate's number,
+    once it has one.
 
     `contract` is the one that judges: the candidate's own, `proposed`, but for what a candidate
     cannot change for itself. It is compared with `base`, the base branch's, where nothing is live.
@@ -293,7 +294,8 @@ class GateInputs:
     def _answers(self) -> Mapping[str, Answers]:
         answers, rows, own = {}, self.rows.need(), self.candidate_contract
         if self.predictions:
-            answers = told_answers(self.predictions, rows, own, (CANDIDATE, BASELINE))
+            test = self.test.need()
+            answers = told_answers(self.predictions, rows, test, own, (CANDIDATE, BASELINE))
         else:
             answers[CANDIDATE] = self.candidate_answers.need()
             baseline = load_model(self.root / BASELINE_FILE, self.model_types)

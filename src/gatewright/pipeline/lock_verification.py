@@ -197,12 +197,13 @@ def _copy(paths: Iterable[str], source: Path, folder: Path) -> None:
 
 
 def _write_predictions(root: Path, path: Path) -> None:
-    """The key of each test row with the answers of each model; no label is written."""
+    """The answers of each model by number of the test row; no key and no label is written."""
     from gatewright.contract.schema import read_contract
-    from gatewright.evaluation.predictions import score
+    from gatewright.evaluation.predictions import offered_answers, score
 
-    table, _ = score(root, read_contract(root))
-    write_whole(path, table.to_parquet(index=False))
+    contract = read_contract(root)
+    _, answers = score(root, contract)
+    write_whole(path, offered_answers(answers, contract).to_parquet(index=False))
 
 
 # What the judge takes from that job
