@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from hub import Hub
 from parcels import Project
+from settings import with_settings
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 
@@ -59,3 +62,50 @@ def test_a_clone_whose_storage_lay_in_a_work_tree_that_is_gone(
     clone.mlops("setup")
     assert not (clone.root / ".dvc-storage").is_symlink()
     assert clone.mlops("prove").out.startswith("Yes")
+
+
+def test_the_default_branch_comes_first_to_an_empty_origin(
+    trained: Project, tmp_path: Path
+) -> None:
+    """Of what is pushed first GitHub makes the default branch, and it must not be the storage."""
+    trained.git("init", "--quiet", "--bare", str(tmp_path / "new.git"))
+    trained.git("remote", "set-url", "origin", str(tmp_path / "new.git"))
+    said = trained.mlops("push").err
+    assert "origin is empty: `git push -u origin main`, then dvc-storage" in said
+    assert trained.git("ls-remote", "origin") == ""
+    trained.git("push", "--quiet", "origin", "main")
+    trained.mlops("push")
+    assert "refs/heads/dvc-storage" in trained.git("ls-remote", "origin")
+
+
+RECORDS: list[list[str]] = [  # what jobs ask for that need no data
+    ["status"],
+    ["history"],
+    ["bom", "1.2.0"],
+    ["retire", "1.1.0", "--reason", "wrong"],
+    ["settle"],
+    ["publish", "production"],
+    ["supersede", "1.2.0"],
+    ["github", "apply"],
+]
+
+
+def test_what_reads_records_only_downloads_no_data(third: Project, hub: Hub) -> None:
+    """In a checkout as a workflow has it: of one commit."""
+    data = third.git("ls-remote", "origin", "dvc-storage").split()[0]
+    place = third.root.parent / "checkout"
+    one = ("--quiet", "--depth", "1", "--branch", "main")
+    third.git("clone", *one, f"file://{third.origin}", str(place))
+    checkout = Project(place)
+    checkout.on_github()
+    with_settings(checkout, hub)
+
+    def has_data() -> bool:
+        known = subprocess.run(["git", "cat-file", "-e", data], cwd=place, capture_output=True)
+        return known.returncode == 0
+
+    for words in RECORDS:
+        checkout.mlops(*words)
+        assert not has_data(), words
+    checkout.mlops("smoke", "dev")
+    assert has_data()

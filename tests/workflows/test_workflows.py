@@ -258,7 +258,7 @@ def test_the_whole_history_is_fetched_only_where_it_is_read() -> None:
     }
     assert whole == {
         *("model-gate/candidate", "model-gate/model-gate"),  # which rows may judge
-        *("promote/promote", "release/register", "train/train", "train/attest"),
+        *("promote/promote", "release/register", "train/train"),
         "security/security",  # a secret in what Git ever held
     }
 
@@ -273,6 +273,13 @@ def test_whatever_runs_by_schedule_tells_of_its_failure() -> None:
         assert f"mlops alarm {path.stem} " in step["run"]
         assert "job.status" in step["env"]["RESULTS"]
         assert last["permissions"]["issues"] == "write"
+
+
+def test_the_scorecard_reads_what_a_private_repository_hides() -> None:
+    """https://github.com/ossf/scorecard-action#private-repositories"""
+    rights = workflow("scorecard")["jobs"]["scorecard"]["permissions"]
+    needed = ("actions", "checks", "contents", "issues", "pull-requests")
+    assert all(rights.get(right) in ("read", "write") for right in needed)
 
 
 def test_nothing_runs_on_pull_request_target() -> None:

@@ -43,7 +43,6 @@ _RECORD = re.compile(r"^record [0-9a-f]{64}$", re.MULTILINE)
 REFSPECS = (
     f"+refs/heads/{BRANCH}*:{TIP}*",
     f"+refs/tags/v*:refs/mlops/{REMOTE}/tags/v*",
-    STORAGE_REFSPEC,
 )
 
 
@@ -64,9 +63,12 @@ class Registry:
         self._tags: dict[str, str] = {}  # Git's name of each version's annotated tag
         self._tag_texts: dict[str, str | None] | None = None
 
-    def fetch(self) -> Registry:
-        """Read origin's registry and storage; refuse one whose history was rewritten."""
-        self.git.fetch(*REFSPECS)
+    def fetch(self, *more: str) -> Registry:
+        """Read origin's registry; refuse one whose history was rewritten.
+
+        `more` is fetched with it. Data is not: who only reads records downloads none.
+        """
+        self.git.fetch(*REFSPECS, *more)
         refs = self._refs()
         tip, _ = refs.get(TIP, (None, ""))
         seen, _ = refs.get(SEEN, (None, ""))
@@ -339,7 +341,7 @@ class Registry:
 
 def fetch_registry(root: Path, storage: Storage) -> Registry:
     """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
-    registry = Registry(root).fetch()
+    registry = Registry(root).fetch(STORAGE_REFSPEC)
     storage.branch.sync(fetch=False)
     return registry
 

@@ -14,7 +14,7 @@ def retire(workspace: Workspace, version: str, reason: str) -> Outcome:
 
 
 def _retire(workspace: Workspace, version: str, reason: str) -> Outcome:
-    registry = workspace.registry()
+    registry = Registry(workspace.root).fetch()
     registry.version(version)
     retired = registry.retirement(version) is not None
     live = {} if retired else _live(registry, workspace.project.environments)
