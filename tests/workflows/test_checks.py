@@ -180,7 +180,7 @@ def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
     github.hub.repository["private"] = private
     github.act = not private
     walk = github.schedule("scorecard.yml")
-    results(walk, scorecard="success")
+    results(walk, scorecard="success", tell="success")
     assert walk.noted("published") == [str(not private).lower()]
     assert walk.noted("code-scanning") == ([] if private else ['{"runs": []}'])
     assert (walk.artifacts / "scorecard/scorecard.sarif").exists()

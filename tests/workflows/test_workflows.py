@@ -272,6 +272,9 @@ def test_whatever_runs_by_schedule_tells_of_its_failure() -> None:
         assert step["if"] == "always() && github.event_name == 'schedule'"
         assert f"mlops alarm {path.stem} " in step["run"]
         assert "job.status" in step["env"]["RESULTS"]
+        if "needs" in last:
+            assert "join(needs.*.result" in step["env"]["RESULTS"]
+            assert "always()" in last["if"] or "!cancelled()" in last["if"]
         assert last["permissions"]["issues"] == "write"
 
 
@@ -280,6 +283,38 @@ def test_the_scorecard_reads_what_a_private_repository_hides() -> None:
     rights = workflow("scorecard")["jobs"]["scorecard"]["permissions"]
     needed = ("actions", "checks", "contents", "issues", "pull-requests")
     assert all(rights.get(right) in ("read", "write") for right in needed)
+
+
+def test_the_app_starts_the_checks_of_a_branch_that_was_trained() -> None:
+    """A dispatched check, or one of a push by the jobs' token, does not count."""
+    train = workflow("train")
+    assert list(train["on"]) == ["workflow_dispatch"]
+    job = train["jobs"]["checks"]
+    assert job["needs"] == ["train", "attest"]
+    assert "vars.APP_ID" in job["if"]
+    assert "needs.train.result == 'success'" in job["if"]
+    assert "needs.attest.result != 'failure'" in job["if"]
+    assert "actions" not in job["permissions"], "it starts no run"
+    assert job["steps"][-1]["run"] == 'uv run --locked mlops recheck "${BRANCH}"'
+
+
+PUBLISHED = {
+    *("actions/checkout", "actions/upload-artifact", "github/codeql-action/upload-sarif"),
+    "ossf/scorecard-action",
+}
+
+
+@pytest.mark.parametrize("folder", [SOURCE, TEMPLATE], ids=["template", "ours"])
+def test_the_scorecard_publishes_from_a_job_of_known_actions_only(folder: Path) -> None:
+    """Else its server refuses them: app/server/verify_workflow.go of ossf/scorecard-webapp."""
+    whole = read(folder / ".github/workflows/scorecard.yml")
+    assert "env" not in whole
+    others = dict(whole["jobs"])
+    job = others.pop("scorecard")
+    assert {step.get("uses", "").partition("@")[0] for step in job["steps"]} <= PUBLISHED
+    assert {"env", "defaults", "container", "services"}.isdisjoint(job)
+    assert job["runs-on"] == "ubuntu-latest"
+    assert all("id-token" not in other["permissions"] for other in others.values())
 
 
 def test_nothing_runs_on_pull_request_target() -> None:
