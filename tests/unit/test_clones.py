@@ -91,21 +91,36 @@ RECORDS: list[list[str]] = [  # what jobs ask for that need no data
 
 
 def test_what_reads_records_only_downloads_no_data(third: Project, hub: Hub) -> None:
-    """In a checkout as a workflow has it: of one commit."""
-    data = third.git("ls-remote", "origin", "dvc-storage").split()[0]
-    place = third.root.parent / "checkout"
-    one = ("--quiet", "--depth", "1", "--branch", "main")
-    third.git("clone", *one, f"file://{third.origin}", str(place))
-    checkout = Project(place)
+    checkout = of_one_commit(third)
     checkout.on_github()
     with_settings(checkout, hub)
-
-    def has_data() -> bool:
-        known = subprocess.run(["git", "cat-file", "-e", data], cwd=place, capture_output=True)
-        return known.returncode == 0
-
     for words in RECORDS:
         checkout.mlops(*words)
-        assert not has_data(), words
+        assert not has_data(checkout), words
     checkout.mlops("smoke", "dev")
-    assert has_data()
+    assert has_data(checkout)
+
+
+def test_once_the_storage_is_elsewhere_its_branch_is_not_downloaded(
+    released: Project, tmp_path: Path
+) -> None:
+    released.mlops("move-storage", str(tmp_path / "bucket"))
+    released.merge("Move the storage")
+    checkout = of_one_commit(released)
+    checkout.mlops("smoke", "production")
+    assert not has_data(checkout)
+
+
+def of_one_commit(project: Project) -> Project:
+    """A checkout of origin's main, as a workflow has it."""
+    place = project.root.parent / "checkout"
+    one = ("--quiet", "--depth", "1", "--branch", "main")
+    project.git("clone", *one, f"file://{project.origin}", str(place))
+    return Project(place)
+
+
+def has_data(checkout: Project) -> bool:
+    """Whether what origin's storage branch holds was downloaded."""
+    tip = checkout.git("ls-remote", str(checkout.origin), "dvc-storage").split()[0]
+    words = ["git", "cat-file", "-e", tip]
+    return not subprocess.run(words, cwd=checkout.root, capture_output=True).returncode

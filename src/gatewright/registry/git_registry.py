@@ -341,7 +341,7 @@ class Registry:
 
 def fetch_registry(root: Path, storage: Storage) -> Registry:
     """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
-    registry = Registry(root).fetch(STORAGE_REFSPEC)
+    registry = Registry(root).fetch(*([STORAGE_REFSPEC] if storage.branch.embedded else []))
     storage.branch.sync(fetch=False)
     return registry
 
