@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,26 +193,42 @@ def test_predictions_hold_no_value_of_a_key_and_are_found_by_it(review: Review) 
     assert auc["candidate"]["value"] == auc["champion"]["value"]
 
 
-PREDICTIONS: dict[str, Any] = {
-    "rows are left out": lambda table: table.iloc[1:],
-    "a row stands twice": lambda table: pd.concat([table, table.head(1)]),
-    "a row stands for another": lambda table: pd.concat([table.iloc[1:], table.tail(1)]),
-    "a row of no test set": lambda table: table.assign(**{"row number": table["row number"] + 1}),
-    "rows by name": lambda table: table.assign(**{"row number": "one"}),
-    "no row is named": lambda table: table.drop(columns="row number"),
-    "no probability": lambda table: table.assign(candidate=1.5),
-    "words": lambda table: table.assign(candidate="yes"),
-    "a column is left out": lambda table: table.drop(columns="baseline"),
+def numbered(change: Callable[[Any], Any]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A table whose rows have other numbers."""
+    return lambda table: table.assign(**{"row number": change(table["row number"])})
+
+
+ONCE = "does not answer once for each row of the test set"
+PREDICTIONS: dict[str, tuple[Any, str]] = {
+    "rows are left out": (lambda table: table.iloc[1:], ONCE),
+    "a row stands twice": (lambda table: pd.concat([table, table.head(1)]), ONCE),
+    "a row stands for another": (lambda table: pd.concat([table.iloc[1:], table.tail(1)]), ONCE),
+    "a row of no test set": (numbered(lambda numbers: numbers + 1), ONCE),
+    "rows by name": (numbered(lambda _: "one"), ONCE),
+    "no row is named": (
+        lambda table: table.drop(columns="row number"),
+        "predictions lacks the columns row number",
+    ),
+    "no probability": (lambda table: table.assign(candidate=1.5), "are missing or no numbers"),
+    "words": (lambda table: table.assign(candidate="yes"), ""),
+    "a column is left out": (
+        lambda table: table.drop(columns="baseline"),
+        "predictions lacks the columns baseline",
+    ),
 }
 
 
-@pytest.mark.parametrize("spoil", PREDICTIONS.values(), ids=PREDICTIONS.keys())
-def test_predictions_that_cannot_be_right_are_refused(spoil: Any, review: Review) -> None:
+@pytest.mark.parametrize(("spoil", "words"), PREDICTIONS.values(), ids=PREDICTIONS.keys())
+def test_predictions_that_cannot_be_right_are_refused(
+    spoil: Any, words: str, review: Review
+) -> None:
     (review.candidate.root / "uv.lock").write_text("version = 1\n")
     review.prove()
     path = review.claims / "predictions.parquet"
     spoil(pd.read_parquet(path)).to_parquet(path)
-    assert {"bounds", "champion"} <= red(review.judge(expect=1))
+    verdict = review.judge(expect=1)
+    assert {"bounds", "champion"} <= red(verdict)
+    assert words in str(verdict)
 
 
 LOCKED = """\
