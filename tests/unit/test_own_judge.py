@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_slices_that_the_contract_forgets_are_judged_all_the_same(review: Review
     verdict = judged(review, expect=0)
     assert findings(verdict, "slices")[""]["message"].startswith("2 slices, 2 comparisons")
     note = "It changes the contract of 1.1.0: slices shop are gone, and judged all the same"
-    assert note in verdict["notes"]
+    assert f"{note}; once this is live, nobody judges them" in verdict["notes"]
 
 
 def test_costs_that_the_candidate_divides_are_the_live_ones(review: Review) -> None:
@@ -241,23 +242,118 @@ def changed(**fields: Any) -> Contract:
     return BASE.model_copy(update=fields)
 
 
-def test_what_a_candidate_cannot_have_room_for_is_its_own() -> None:
-    some = {name: column for name, column in BASE.columns.items() if name not in ("shop", "number")}
+def test_what_a_candidate_leaves_out_judges_it_all_the_same() -> None:
+    """A column that is not described any more is the key, a slice and personal as before."""
+    gone = ("shop", "number", "email")
+    some = {name: column for name, column in BASE.columns.items() if name not in gone}
     narrow = changed(columns=some, key=("sent",), slices=("sent",), decision=None)
     terms = judging(BASE, narrow)
-    assert (terms.slices, terms.key) == (("sent",), ("sent",))
+    assert (terms.slices, terms.key) == (("shop", "sent"), ("number",))
     assert terms.decision == BASE.decision
-    numbers = changed(target=BASE.target.model_copy(update={"type": "regression"}), decision=None)
-    assert judging(BASE, numbers).decision is None
+    assert terms.features == narrow.features
+    assert terms.columns["email"].personal
+    seen = judging(BASE, narrow, {"phone": BASE.columns["email"]})
+    assert seen.columns["phone"].personal
     assert judging(BASE, BASE) == BASE
     assert judging(changed(decision=None), BASE).decision == BASE.decision
+
+
+def test_what_a_candidate_cannot_have_room_for_is_its_own() -> None:
+    numbers = changed(target=BASE.target.model_copy(update={"type": "regression"}), decision=None)
+    assert judging(BASE, numbers).decision is None
 
 
 def test_a_time_that_is_forgotten_orders_the_rows_all_the_same() -> None:
     """Without it nobody asks whether training rows are later than test rows, or come late."""
     assert judging(BASE, changed(time=None)).time == "sent"
     without = {name: column for name, column in BASE.columns.items() if name != "sent"}
-    assert judging(BASE, changed(time=None, columns=without)).time is None
+    assert judging(BASE, changed(time=None, columns=without)).time == "sent"
+
+
+# Columns that it forgets
+
+CHECK = """\
+  check:
+    cmd: mlops check
+    deps: [contract.yaml, data/raw]
+    outs:
+      - reports/data.json: {cache: false}
+"""
+
+
+def forget(review: Review, column: str, dropped: str = "email") -> None:
+    """The contract does not describe a column of data/raw, and no stage asks for it any more."""
+    project = review.candidate
+    (line,) = (line for line in CONTRACT.splitlines() if line.startswith(f"  {column}: "))
+    project.edit("contract.yaml", f"{line}\n", "")
+    project.edit("dvc.yaml", CHECK, "")
+    project.edit("dvc.yaml", "reports/data.json, ", "")
+    project.edit("src/parcels.py", 'drop(columns="email")', f"drop(columns={dropped.split()})")
+    project.git("rm", "--quiet", "dvc.lock")
+
+
+def test_a_slice_of_a_column_that_is_forgotten_is_judged_all_the_same(review: Review) -> None:
+    review.candidate.edit("contract.yaml", "slices: [shop]\n", "")
+    forget(review, "shop", "email shop")
+    review.retrain(0.9)
+    verdict = judged(review, expect=0)
+    assert findings(verdict, "slices")[""]["message"].startswith("2 slices, 2 comparisons")
+
+
+def test_a_time_that_no_table_has_any_more_is_missed(review: Review) -> None:
+    review.base.edit("gates.yaml", "time_order: allow", "time_order: refuse")
+    review.base.commit("Later rows train nobody")
+    review.candidate.edit("contract.yaml", "time: sent\n", "")
+    forget(review, "sent", "email sent")
+    review.retrain(0.9)
+    found = findings(judged(review), "leakage")["sent"]
+    assert found["status"] == "refuse"
+    assert found["message"].startswith("training or test rows lack it")
+
+
+def test_a_key_that_is_forgotten_makes_no_test_row_another_one(review: Review) -> None:
+    """Test rows are trained on, and the new key is a column that is another one in each."""
+    review.candidate.edit("contract.yaml", "key: [number]", "key: [height]")
+    copied = "test.assign(height=test['height'] + 1e-3)"
+    forget(review, "number")
+    review.candidate.edit(
+        "src/parcels.py", "strength =", f"train = pd.concat([train, {copied}])\nstrength ="
+    )
+    review.retrain(0.9)
+    seen = findings(judged(review), "holdout")["training rows"]["message"]
+    assert seen == "2,000 test rows were trained on"
+
+
+def test_a_personal_column_that_is_forgotten_is_stored_with_no_version(review: Review) -> None:
+    forget(review, "email", "")
+    review.retrain(0.9)
+    verdict = judged(review)
+    assert "has the columns email, which the contract calls personal" in verdict["sentence"]
+    assert "email would not be described, and stays personal" in str(verdict["notes"])
+
+
+def test_what_was_personal_once_stays_so_over_a_version_that_did_not_describe_it(
+    released: Project,
+) -> None:
+    """Two pull requests: the first forgets the column, the second brings it back for everybody."""
+    review = Review(released)
+    forget(review, "email")
+    review.retrain(0.9)
+    judged(review, expect=0)
+    released.git("pull", "--quiet", str(review.candidate.root), "change")
+    released.git("push", "--quiet")
+    released.mlops("run")
+    released.mlops("register")
+    released.mlops("promote", "2.0.0", "--to", "dev")
+    shutil.rmtree(review.candidate.root)
+    again = Review(released)
+    words = "  email: {type: string, description: Who gets it, feature: false}\n"
+    contract = again.candidate.root / "contract.yaml"
+    contract.write_text(contract.read_text() + words)
+    again.candidate.edit("src/parcels.py", ".drop(columns=['email'])", "")
+    again.retrain(0.8)
+    found = findings(judged(again), "contract")
+    assert found["personal email"]["status"] == "refuse"
 
 
 TOLD: dict[str, tuple[dict[str, Any], str]] = {

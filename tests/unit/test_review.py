@@ -303,7 +303,7 @@ def test_a_personal_column_that_the_code_lets_in_is_refused(path: str, review: R
     claims = ("--base", "origin/main", "--out", str(review.claims))
     review.candidate.mlops("prove", *claims, expect=ends)
     words = json.dumps(review.judge(expect=1))
-    assert f"{path} has the columns email, which contract.yaml calls personal" in words
+    assert f"{path} has the columns email, which the contract calls personal" in words
     assert "@example.com" not in words
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from gatewright.contract.schema import Column, Contract
@@ -43,48 +44,56 @@ def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:
     return ("breaking", why) if why else ("compatible", ["the contract accepts more"])
 
 
-def judging(judge: Contract, candidate: Contract) -> Contract:
+def judging(
+    judge: Contract, candidate: Contract, veiled: Mapping[str, Column] = MappingProxyType({})
+) -> Contract:
     """The candidate's contract, with what judges a model taken from the one that judges.
 
     A change of these counts once it is live: the costs, the key and the time; slices are those of
-    both. What the candidate's columns or classes have no room for stays the candidate's own.
+    both. A column that they need, or that is personal, stays described where the candidate leaves
+    it out; so does one of `veiled`, the columns that were personal in an earlier contract. What
+    the candidate's classes have no room for stays the candidate's own.
     """
     terms: dict[str, object] = {}
-    both = dict.fromkeys((*judge.slices, *candidate.slices))
-    terms["slices"] = tuple(name for name in both if name in candidate.columns)
-    if set(judge.key) <= set(candidate.columns):
-        terms["key"] = judge.key
-    if judge.time in candidate.columns:
-        terms["time"] = judge.time
-    if judge.decision and judge.classes == candidate.classes:
+    terms["slices"] = tuple(dict.fromkeys((*judge.slices, *candidate.slices)))
+    terms["key"] = judge.key
+    terms["time"] = judge.time or candidate.time
+    needed = {*judge.key, *judge.slices, judge.time}
+    kept = {**veiled, **{n: c for n, c in judge.columns.items() if c.personal or n in needed}}
+    terms["columns"] = {
+        **{name: column.model_copy(update={"feature": False}) for name, column in kept.items()},
+        **candidate.columns,
+    }
+    if judge.decision and set(judge.classes) == set(candidate.classes):
         terms["decision"] = judge.decision
     return candidate.model_copy(update=terms)
 
 
-def unveiled(old: Contract, new: Contract) -> list[str]:
-    """Columns that are personal in the old contract, and in the new one are not."""
-    return [
-        name
-        for name, column in old.columns.items()
-        if column.personal and name in new.columns and not new.columns[name].personal
-    ]
+def unveiled(
+    old: Contract, new: Contract, veiled: Mapping[str, Column] = MappingProxyType({})
+) -> list[str]:
+    """Columns that are personal in the old contract, or in `veiled`, and in the new one are not."""
+    personal = [*veiled, *(name for name, column in old.columns.items() if column.personal)]
+    return [name for name in personal if name in new.columns and not new.columns[name].personal]
 
 
 def told(old: Contract, new: Contract) -> Iterator[str]:
     """What changes in how a model is judged, or in whose data is used: for people to read."""
     if gone := [name for name in old.slices if name not in new.slices]:
-        judged = [name for name in gone if name in new.columns]
-        words = f"slices {', '.join(gone)} are gone"
-        yield f"{words}, and judged all the same" if judged == gone else words
+        yield (
+            f"slices {', '.join(gone)} are gone, and judged all the same; once this is live, "
+            "nobody judges them"
+        )
     if more := [name for name in new.slices if name not in old.slices]:
         yield f"slices {', '.join(more)} come"
     if old.decision != new.decision:
-        kept = "; judged by the old ones" if old.decision and old.classes == new.classes else ""
+        same = set(old.classes) == set(new.classes)
+        kept = "; judged by the old ones" if old.decision and same else ""
         yield f"the decision or its costs are others{kept}"
     if old.key != new.key:
         yield f"the key {', '.join(old.key)} becomes {', '.join(new.key)}; judged by the old one"
     if old.time != new.time:
-        ours = "; judged by the old one" if old.time in new.columns else ""
+        ours = "; judged by the old one" if old.time else ""
         yield f"the time of a row is {new.time}, not {old.time}{ours}"
     if old.group != new.group:
         yield f"rows are grouped by {new.group}, not {old.group}; the coarser one judges"
@@ -92,6 +101,9 @@ def told(old: Contract, new: Contract) -> Iterator[str]:
         yield "the target or the prediction is another"
     if shown := unveiled(old, new):
         yield f"{', '.join(shown)} would be personal no longer"
+    private = [name for name, column in old.columns.items() if column.personal]
+    if left := [name for name in private if name not in new.columns]:
+        yield f"{', '.join(left)} would not be described, and stays personal"
     for name, before in old.columns.items():
         after = new.columns.get(name)
         if after and before.afterwards and not after.afterwards:

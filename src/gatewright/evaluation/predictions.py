@@ -51,11 +51,12 @@ def read_rows(path: Path, contract: Contract) -> pd.DataFrame:
     """Labelled rows with at least the contract's features and target.
 
     Raises Refused for rows with a column that the contract calls personal: it ends at data/raw.
+    Where a gate judges, that is its contract, which the live version's is part of.
     """
     rows = read_parquet(path)
     if personal := [n for n, column in contract.columns.items() if column.personal and n in rows]:
         raise Refused(
-            f"{path} has the columns {', '.join(personal)}, which contract.yaml calls personal: "
+            f"{path} has the columns {', '.join(personal)}, which the contract calls personal: "
             "nothing that is stored with a version may hold them. Drop them where the stage that "
             "writes the file reads data/raw, and run `uv run mlops run`."
         )

@@ -432,7 +432,7 @@ def gather(
     judge = champion.contract if champion else more.get("base")
     return GateInputs(
         files,
-        judging(judge, proposed) if judge else proposed,
+        judging(judge, proposed, champion.veiled if champion else {}) if judge else proposed,
         parse_lock(source.lock),
         champion,
         policy.sampling,

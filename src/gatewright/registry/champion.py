@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from gatewright.adapters.dvc import Storage
 from gatewright.adapters.files import text_digest
 from gatewright.adapters.git import Git
-from gatewright.contract.schema import Contract, parse_contract
+from gatewright.contract.schema import Column, Contract, parse_contract
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.source import Source
@@ -25,7 +26,8 @@ class Champion:
 
     `golden` are requests of its consumers, recorded when it was registered. `baseline` is the rule
     of thumb that came with it. `best` is a version that was live before and, by the records, better
-    by more than any other; None if that is this one.
+    by more than any other; None if that is this one. `veiled` are the columns that `contract` does
+    not describe, and that the last version which did called personal.
     """
 
     version: str
@@ -35,6 +37,7 @@ class Champion:
     golden: list[dict[str, Any]] = field(default_factory=list)
     baseline: Path | None = None
     best: Champion | None = None
+    veiled: Mapping[str, Column] = field(default_factory=dict)
 
 
 def read_source(git: Git, record: VersionRecord) -> Source:
@@ -80,6 +83,7 @@ def live_champion(
         return None
     record = registry.version(live.version)
     champion = fetch_champion(git, storage, record, environment, folder)
+    champion = replace(champion, veiled=_veiled(git, registry, champion.contract))
     earlier = live_versions(registry.history(environment))[:-1]
     usable = [v for v in dict.fromkeys(earlier) if v != live.version and not registry.retirement(v)]
     if not (metrics and usable):
@@ -92,6 +96,16 @@ def live_champion(
     storage.fetch(model, environment, folder / "best")
     contract = parse_contract(read_source(git, records[best]).contract)
     return replace(champion, best=Champion(best, folder / "best" / MODEL, contract))
+
+
+def _veiled(git: Git, registry: Registry, live: Contract) -> dict[str, Column]:
+    """What versions called personal last, and the live one's contract does not speak of."""
+    names = [f"{commit}:contract.yaml" for commit in registry.commits]
+    described: dict[str, Column] = {}
+    for text in filter(None, git.blobs(names) if names else []):
+        with suppress(Refused):  # of a time when contracts were written otherwise
+            described |= parse_contract(text).columns
+    return {n: c for n, c in described.items() if c.personal and n not in live.columns}
 
 
 def best_before(

@@ -148,11 +148,9 @@ class Registry:
 
     @property
     def commits(self) -> list[str]:
-        """The commits that versions were made from, as their tags name them."""
-        form = "--format=%(refname) %(*objectname)"
-        lines = [
-            line.split(" ") for line in self.git("for-each-ref", form, TAGS + "*").splitlines()
-        ]
+        """The commits that versions were made from, as their tags name them, oldest first."""
+        words = ("--sort=version:refname", "--format=%(refname) %(*objectname)", TAGS + "*")
+        lines = [line.split(" ") for line in self.git("for-each-ref", *words).splitlines()]
         known = set(self._tags)
         return [to for ref, to in lines if to and ref.removeprefix(TAGS) in known]
 

@@ -62,9 +62,10 @@ def shown(estimate: Estimate) -> str:
 
 
 def require_columns(names: tuple[str, ...], rows: pd.DataFrame) -> None:
-    """Raises Refused for a column that gates.yaml names and the judged rows lack."""
+    """Raises Refused for a column that a policy or contract names and the judged rows lack."""
     if absent := [name for name in names if name not in rows]:
         raise Refused(
-            f"gates.yaml asks for the columns {', '.join(absent)}, which the test set lacks, so "
-            "its parts cannot be judged. Correct the name, or keep the column in contract.yaml."
+            f"gates.yaml or the contract that judges asks for the columns {', '.join(absent)}, "
+            "which the test set lacks, so its parts cannot be judged. Correct the name, or keep "
+            "the column in the test set."
         )

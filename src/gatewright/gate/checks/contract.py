@@ -48,7 +48,8 @@ class ContractCheck(Check):
             shown = "; ".join(holes[:3]) + (f" and {len(holes) - 3} more" if len(holes) > 3 else "")
             words = f"{len(holes)} places wait for words that only a person can write: {shown}"
             yield Finding("refuse" if settings.holes == "refuse" else "warn", words, "words")
-        for name in unveiled(reference, contract) if reference else ():
+        veiled = champion.veiled if champion else {}
+        for name in unveiled(reference, contract, veiled) if reference else ():
             words = (
                 "is personal in the contract that judges, and would be so no longer; an exception "
                 "of gates.yaml for this check and subject lets it, for a time"

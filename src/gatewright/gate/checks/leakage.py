@@ -87,6 +87,9 @@ class LeakageCheck(Check):
             yield from _gains(settings, contract, measured, champion)
         yield from _memory(settings, unexplained)
         yield from _not_vouched(settings, new_columns)
+        if leakage.late is None and contract.time and settings.time_order == "refuse":
+            words = "training or test rows lack it, so nobody can tell which of them came later"
+            yield Finding("refuse", words, contract.time)
         if leakage.late:
             status: Status = "refuse" if settings.time_order == "refuse" else "pass"
             allowed = "" if status == "refuse" else " (leakage.time_order allows it)"
