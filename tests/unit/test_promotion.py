@@ -437,6 +437,27 @@ def test_a_policy_that_nobody_merged_promotes_and_registers_nothing(released: Pr
     released.mlops("register")
 
 
+def test_a_file_that_git_was_told_to_read_as_another_promotes_nothing(second: Project) -> None:
+    """The tree is the one that was merged, and what this clone reads of it is not."""
+    second.edit("gates.yaml", "{min: 0.72}", "{min: 0.95}")
+    second.merge("Ask for more")
+    second.mlops("promote", "1.1.0", "--to", "staging")
+    merged = second.git("rev-parse", "HEAD:gates.yaml")
+    second.edit("gates.yaml", "{min: 0.95}", "{min: 0.72}")
+    second.git("replace", merged, second.git("hash-object", "-w", "gates.yaml"))
+    said = second.mlops("promote", "1.1.0", "--to", "production", expect=1)
+    assert "gates.yaml is not what HEAD holds" in said.err
+    assert second.live()["production"] == "1.0.0"
+
+
+def test_a_history_that_this_clone_made_up_is_not_followed(second: Project) -> None:
+    """Which change brought the test rows is told from it."""
+    own, before = Git(second.root)("rev-list", "HEAD").splitlines()[:2]
+    (second.root / ".git/info/grafts").write_text(f"{own}\n")
+    assert second.git("rev-list", "HEAD") == own
+    assert Git(second.root)("rev-list", "HEAD").splitlines()[:2] == [own, before]
+
+
 def test_a_policy_that_was_merged_once_and_is_no_longer_promotes_nothing(second: Project) -> None:
     """An older and gentler one."""
     second.edit("gates.yaml", "{min: 0.70}", "{min: 0.95}")

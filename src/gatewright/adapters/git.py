@@ -24,11 +24,13 @@ UNSIGNED = [w for what in ("commit", "tag", "push") for w in ("-c", f"{what}.gpg
 HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")  # variables for a hook
 
 
+# A commit is what it holds: no `git replace` and no graft of this clone puts another in its place.
+_AS_MADE = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+
 # Whatever somebody's repository holds or names, this Git reads objects of local folders only.
 _UNTRUSTED = {
     "GIT_ALLOW_PROTOCOL": "file",
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_ATTR_NOSYSTEM": "1",
 }
 
@@ -56,7 +58,7 @@ class Git:
         if args[0] == "push":  # no hook of the user's: one of them calls us
             args = ("push", "--no-verify", *args[1:])
         signed = _identity() | (_token() if args[0] in ASKING else {})
-        variables = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **signed, **self.env}
+        variables = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **_AS_MADE, **signed, **self.env}
         variables |= env or {}
         try:
             done = subprocess.run(

@@ -69,6 +69,11 @@ def judging(
     return candidate.model_copy(update=terms)
 
 
+def asks_else(old: Contract, new: Contract) -> bool:
+    """Whether another column is predicted, or one of another type."""
+    return (old.target.name, old.target.type) != (new.target.name, new.target.type)
+
+
 def unveiled(
     old: Contract, new: Contract, veiled: Mapping[str, Column] = MappingProxyType({})
 ) -> list[str]:

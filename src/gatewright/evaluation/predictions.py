@@ -151,6 +151,25 @@ def offered_answers(answers: Mapping[str, Answers], contract: Contract) -> pd.Da
     return pd.DataFrame({NUMBER: np.arange(count), **columns})
 
 
+def in_classes(said: Answers, of: Contract, wanted: Contract, name: str) -> Answers:
+    """What a model says, whose contract is `of`, as scores and codes of the classes `wanted`.
+
+    A class that the model does not know has no probability. Raises Refused if it knows another.
+    """
+    if of.classes == wanted.classes:
+        return said
+    if not of.classes or set(of.classes) - set(wanted.classes):
+        raise Refused(
+            f"The {name} tells {', '.join(map(str, of.classes)) or 'a number'}, and contract.yaml "
+            f"asks for {', '.join(map(str, wanted.classes)) or 'a number'}, so they cannot be "
+            "compared. Keep its classes, or let an exception of gates.yaml say why they go."
+        )
+    codes = np.array([wanted.classes.index(value) for value in of.classes])
+    scores = np.zeros((len(said.scores), len(wanted.classes)))
+    scores[:, codes] = said.scores
+    return Answers(scores, codes.astype(_code_type(wanted))[said.labels])
+
+
 def told_answers(
     path: Path, rows: pd.DataFrame, test: pd.DataFrame, contract: Contract, names: tuple[str, ...]
 ) -> dict[str, Answers]:

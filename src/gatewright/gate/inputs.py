@@ -30,7 +30,14 @@ from gatewright.evaluation.intervals import reach
 from gatewright.evaluation.leakage import Leakage, find_leakage
 from gatewright.evaluation.metrics import Metric, OwnMetric, chosen
 from gatewright.evaluation.new_columns import NewColumns, new_columns, share_of_gain
-from gatewright.evaluation.predictions import Answers, answer, labelled, read_rows, told_answers
+from gatewright.evaluation.predictions import (
+    Answers,
+    answer,
+    in_classes,
+    labelled,
+    read_rows,
+    told_answers,
+)
 from gatewright.evaluation.predictions import truth as truth_of
 from gatewright.evaluation.slices import by_slice
 from gatewright.evaluation.training_diff import TrainingDiff, compare_training
@@ -302,7 +309,7 @@ class GateInputs:
             answers[BASELINE] = answer(baseline, rows, own, BASELINE)
         for name, path, contract in self._others():
             model = load_model(path, self.model_types)
-            answers[name] = answer(model, rows, contract, name)
+            answers[name] = in_classes(answer(model, rows, contract, name), contract, own, name)
         return answers
 
     def _others(self) -> Iterator[tuple[str, Path, Contract]]:

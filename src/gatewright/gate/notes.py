@@ -8,7 +8,7 @@ from gatewright.adapters.model_file import load_model
 from gatewright.contract.compatibility import told
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import values_of
-from gatewright.evaluation.predictions import Answers, answer, truth
+from gatewright.evaluation.predictions import Answers, answer, in_classes, truth
 from gatewright.gate.inputs import CHAMPION, GateInputs, Loaded
 
 _SHOWN = 3  # metrics of the champion
@@ -36,6 +36,7 @@ def _their_effect(inputs: GateInputs) -> str:
         before = inputs.answers.need()[CHAMPION]
         model = load_model(champion.model, inputs.model_types)
         more = answer(model, new, champion.contract, CHAMPION)
+        more = in_classes(more, champion.contract, inputs.candidate_contract, CHAMPION)
         y = np.concatenate([inputs.truth.need(), truth(new, inputs.contract)])
         named = [m for m in inputs.metrics.need() if m.name in inputs.metric_names]
         metrics = [m for m in named if not m.function][:_SHOWN]

@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from gatewright.adapters.model_file import Model
-from gatewright.contract.compatibility import compare, unveiled
+from gatewright.contract.compatibility import asks_else, compare, unveiled
 from gatewright.contract.schema import Contract, Strict
 from gatewright.contract.validation import violations
 from gatewright.evaluation.predictions import Answers, answer, request_rows
@@ -55,6 +55,14 @@ class ContractCheck(Check):
                 "of gates.yaml for this check and subject lets it, for a time"
             )
             yield Finding("refuse", words, f"personal {name}")
+        if reference and asks_else(reference, contract):
+            words = (
+                f"{contract.target.name} ({contract.target.type}) would be predicted, and not "
+                f"{reference.target.name} ({reference.target.type}): no figure could be compared "
+                "with one before. An exception of gates.yaml for this check and subject lets it, "
+                "for a time"
+            )
+            yield Finding("refuse", words, "target")
         public = {n: c for n, c in contract.columns.items() if not c.personal}
         shape = contract.model_copy(update={"columns": public})
         wrong = violations(shape, rows[[n for n in (*public, contract.target.name) if n in rows]])
