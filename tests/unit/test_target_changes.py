@@ -95,5 +95,5 @@ def test_a_class_that_comes_has_no_probability_from_a_model_that_knows_none_of_i
 def test_what_knows_a_class_that_is_gone_cannot_be_compared(text: str | None) -> None:
     wanted = parse_contract(text) if text else of("a", "b", "d")
     said = Answers(np.eye(3), np.arange(3))
-    with pytest.raises(Refused, match="tells a, b, c, and contract.yaml asks for"):
+    with pytest.raises(Refused, match=r"tells a, b, c, and contract\.yaml asks for"):
         in_classes(said, of("a", "b", "c"), wanted, "champion")

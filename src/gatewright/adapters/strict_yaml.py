@@ -63,6 +63,15 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     return value
 
 
+def as_python_reads(text: str, name: str) -> dict[str, Any]:
+    """The mapping as PyYAML and so most code reads it, by YAML 1.1: `010` is 8, `yes` is true.
+
+    Raises Refused as `parse_yaml`.
+    """
+    parse_yaml(text, name)
+    return dict(yaml.load(text, Loader=_Loader))  # noqa: S506 (a safe one)
+
+
 def refuse_odd_numbers(text: str, name: str) -> None:
     """Refuse a mapping that other readers of YAML take for other numbers than are written there.
 

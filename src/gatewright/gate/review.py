@@ -30,6 +30,7 @@ from gatewright.pipeline.changes import (
     lock_at,
     settings_changes,
 )
+from gatewright.pipeline.committed import other_when_checked_out
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import (
     JUDGED,
@@ -155,7 +156,10 @@ def _dishonest(candidate: _Candidate, reported: LockReport | None) -> list[Findi
     try:
         pipeline = read_pipeline(candidate.checkout)
         held = _held(candidate.git)
-        unlisted = unlisted_code(candidate.checkout, pipeline, candidate.lock, held)
+        unlisted = [
+            *other_when_checked_out(candidate.git, candidate.checkout),
+            *unlisted_code(candidate.checkout, pipeline, candidate.lock, held),
+        ]
     except Refused as error:
         return [*findings, _no(str(error).rstrip("."))]
     if unlisted := sorted({*unlisted, *reported.unlisted_code}):

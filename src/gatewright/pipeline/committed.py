@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gatewright.adapters.git import Git
+from gatewright.pipeline.changes import is_harmless
 
 JUDGES = ("gates.yaml", "contract.yaml", "model-types.txt", "security")
 CODE = "src"  # of the team's own metrics and checks
+_LINK, _SUBMODULE = "120000", "160000"  # modes of Git
 _LONGEST = 20_000_000  # bytes; nothing that judges is longer
 
 
@@ -38,6 +41,45 @@ def not_merged(git: Git, tip: str, code: bool = False) -> list[str]:
     paths = [*JUDGES, *([CODE] if code else [])]
     words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", tip, "HEAD", "--", *paths)
     return sorted(name for name in git(*words).split("\0") if _counts(name))
+
+
+def other_when_checked_out(git: Git, checkout: Path) -> list[str]:
+    """What makes a model and is another thing in a checkout than in its commit, a sentence each.
+
+    People read the commit, and stages the checkout. Git makes the one from the other by the rules
+    of .gitattributes, which the commit brings; ends of lines are the only ones that do no harm.
+    """
+    found = []
+    for entry in filter(None, git("ls-tree", "-r", "-z", "HEAD").split("\0")):
+        about, path = entry.split("\t", 1)
+        mode, _, name = about.split()
+        if is_harmless(path):
+            continue
+        if mode == _LINK:
+            found.append(f"{path} is a symbolic link. Put the file itself there")
+        elif mode == _SUBMODULE:
+            found.append(f"{path} is a repository of its own (a submodule). Put its files there")
+        elif not _is_object(checkout, path, name):
+            found.append(
+                f"{path} has other bytes when it is checked out than in its commit. Remove the "
+                "filter, `ident` or `working-tree-encoding` of .gitattributes, and commit it again"
+            )
+    return found
+
+
+def _is_object(checkout: Path, path: str, name: str) -> bool:
+    """Whether a file holds what Git calls by that name, but for the ends of lines."""
+    full = checkout / path
+    if full.resolve() != checkout.resolve() / path or not full.is_file():
+        return False
+    body = full.read_bytes()
+    return name in {_object_name(body, name), _object_name(body.replace(b"\r\n", b"\n"), name)}
+
+
+def _object_name(body: bytes, like: str) -> str:
+    """The name of a file's content, in the hash of a repository that has names `like` this."""
+    kind = "sha1" if len(like) == 40 else "sha256"
+    return hashlib.new(kind, b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
 
 
 def hidden_changes(git: Git, paths: Iterable[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gatewright.adapters.dvc import Storage, record_stages, run_pipeline
 from gatewright.adapters.files import digest, read_text, replace_with, write_whole
@@ -16,6 +16,7 @@ from gatewright.adapters.git import Git
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.changes import find_changes, lock_at
+from gatewright.pipeline.committed import other_when_checked_out
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.reproduction import (
     Reproduce,
@@ -87,12 +88,19 @@ def unlisted_code(
     tree = WorkTree(root)
     locked = tree.text("uv.lock") if "uv.lock" in held else None
     hidden = filter(tree.hidden, source_files(root))
+    read = {dep for stage in pipeline.stages for dep in stage.deps}
     return [
         *(
             f"dvc.lock has a stage {name}, and dvc.yaml has not. Bring it back, or remove it there"
             for name in orphans
         ),
         *pipeline.doubts,
+        *(
+            f"{path} is in Git, lies in what a stage reads, and .dvcignore hides it from DVC. "
+            "Remove it, or what hides it"
+            for path in sorted(held)
+            if read & {str(place) for place in PurePosixPath(path).parents} and tree.hidden(path)
+        ),
         *map(str, code_gaps(root, pipeline.stages, hidden)),
         *local_packages(locked),
         *shadows(held, module_names(locked), tree.text(".env") if ".env" in held else ""),
@@ -157,7 +165,7 @@ def _verify(
     storage.ready()
     absent = missing_outputs(storage, lock, environment)
     # No run of such a pipeline proves anything.
-    if unlisted := unlisted_code(root, pipeline, lock):
+    if unlisted := [*other_when_checked_out(Git(root), root), *unlisted_code(root, pipeline, lock)]:
         return LockReport(True, unlisted, stale, absent)
     if stale:
         _log(f"no ({', '.join(stale)}): run the pipeline, so that there is a mended one")

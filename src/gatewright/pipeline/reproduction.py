@@ -167,6 +167,8 @@ def _bring_inputs(
     for path, md5 in wanted.items():
         if (root / path).exists():
             replace_with(root / path, clone / path)
+            for hidden in WorkTree(clone).hidden_in(path):  # DVC stores none of it
+                remove(clone / hidden)
         if (found := path_digest(clone, path)) != md5:
             words = (
                 f"the input {path} is {_short(found)}, where dvc.lock says {md5[:12]}: run "

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gatewright.adapters.dvc import as_dvc_reads
+from gatewright.adapters.strict_yaml import as_python_reads
 from gatewright.errors import Refused
 from gatewright.pipeline.dvc_lock import LockedStage, locked_stages
 from gatewright.pipeline.pipeline_file import NAME, DeclaredStage, parse_pipeline, parse_tracked
@@ -145,10 +146,17 @@ class _Reader:
         changed = False
         for file, keys in stage.params.items():
             values = self._values(file) if os.path.lexists(self.tree.root / file) else {}
+            plain = self._as_code_reads(file)
             before = locked.params.get(file, {})
             for key in keys or dict.fromkeys((*values, *before)):
                 now = _at(values, key) if keys else values.get(key, _NOTHING)
                 then = before.get(key, _NOTHING)
+                if plain is not None and not _alike(now, other := _at(plain, key)):
+                    self.doubts.append(
+                        f"stage {stage.name}: {key} in {file} is {now!r} for DVC, and for most "
+                        f"code {other!r}. Write it so that both read the same: true for yes, 8 for "
+                        "010, text in quotes"
+                    )
                 if _NOTHING in (now, then) or now != then:
                     changed = True
                 elif not _same(now, then):
@@ -157,6 +165,12 @@ class _Reader:
                         f"DVC takes for the same. Run `uv run dvc repro --force {stage.name}`"
                     )
         return changed
+
+    def _as_code_reads(self, file: str) -> dict[str, Any] | None:
+        """The values of a YAML file in the reading of YAML 1.1; None if it is none."""
+        if not file.endswith((".yaml", ".yml")) or not os.path.lexists(self.tree.root / file):
+            return None
+        return as_python_reads(self.tree.text(file), file)
 
     def _values(self, file: str) -> dict[Any, Any]:
         text = self.tree.text(file)
@@ -194,6 +208,24 @@ def _at(values: Any, key: str) -> Any:
         else:
             return _NOTHING
     return values
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two readings of one value mean the same; text is what it is as a number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(v, other[k]) for k, v in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if one == other:
+        return _same(one, other)
+    numbers = [value for value in (one, other) if isinstance(value, (bool, int, float))]
+    texts = [value for value in (one, other) if isinstance(value, str)]
+    if not numbers:
+        return _NOTHING not in (one, other)
+    try:
+        return float(texts[0]) == numbers[0] and not isinstance(numbers[0], bool)
+    except (IndexError, ValueError):
+        return False
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -44,6 +44,17 @@ class WorkTree:
         """Whether .dvcignore keeps a file from DVC."""
         return self._ignored(path, False)
 
+    def hidden_in(self, path: str) -> list[str]:
+        """The files and folders below a folder that .dvcignore keeps from DVC."""
+        found = []
+        for place, folders, files in os.walk(self.root / path):
+            at = PurePosixPath(os.path.relpath(place, self.root))
+            blind = [name for name in folders if self._ignored(str(at / name), True)]
+            folders[:] = [name for name in folders if name not in blind]
+            found += [str(at / name) for name in blind]
+            found += [str(at / name) for name in files if self.hidden(str(at / name))]
+        return found
+
     def dvc_files(self) -> Iterator[str]:
         """Every .dvc file. Raises Refused for a pipeline below the root."""
         for folder, folders, files in self._walk(""):

@@ -16,6 +16,7 @@ from gatewright.contract.schema import parse_contract
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import lock_at
+from gatewright.pipeline.committed import other_when_checked_out
 from gatewright.pipeline.dvc_lock import Lock, parse_lock
 from gatewright.pipeline.lock_verification import unlisted_code
 from gatewright.pipeline.reproduction import (
@@ -147,7 +148,8 @@ def _commit(workspace: Workspace) -> str:
     workspace.require_committed_judges(everything=True)
     pipeline = read_pipeline(workspace.root)
     lock = parse_lock(read_text(workspace.root / "dvc.lock"))
-    unlisted = unlisted_code(workspace.root, pipeline, lock)
+    other = other_when_checked_out(git, workspace.root)
+    unlisted = [*other, *unlisted_code(workspace.root, pipeline, lock)]
     if no := rules.lock_is_honest(unlisted, pipeline.stale):
         raise rules.refused(no)
     return git("rev-parse", "HEAD")
