@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from parcels import Project, make_rows
+from parcels import CONTRACT, Project, make_rows
 from reviews import Review
 
 from gatewright.adapters.git import Git
+from gatewright.contract.schema import parse_contract
 from gatewright.errors import Undecided
 from gatewright.evaluation.holdout import lacking, waiting
 from gatewright.evaluation.intervals import reach
+from gatewright.evaluation.leakage import repeated
 from gatewright.gate.verdict import judge
 from gatewright.paths import MODEL, TEST
 from gatewright.pipeline.dvc_lock import parse_lock
@@ -102,6 +104,41 @@ def test_rows_that_a_change_of_data_alone_brought_judge_the_next_model(released:
     verdict = registered(released, 0.5)
     assert rows_judged(verdict) == KNOWN + NEW
     assert "judge nothing" not in str(verdict["notes"])
+
+
+@pytest.mark.parametrize("times", [1, 20])
+def test_copies_of_easy_test_rows_are_refused(times: int, released: Project) -> None:
+    """A change of data alone, so that they would judge the next model: moved a little each."""
+    review, draw = Review(released), np.random.default_rng(0)
+    project = review.candidate
+    project.mlops("setup")
+    project.dvc("pull", "--quiet", "data/raw")
+    rows = pd.concat(map(pd.read_parquet, sorted((project.root / "data/raw").glob("*.parquet"))))
+    sure = (1.6 * rows["weight"] + 1.2 * rows["height"]).abs() > 2.5
+    easy = rows[(rows["number"] % 2 == 1) & sure].head(400 // times)
+    easy = pd.concat([easy] * times, ignore_index=True)
+    moved = (easy["height"] + draw.uniform(-1e-3, 1e-3, len(easy))).clip(-9, 9)
+    easy = easy.assign(number=10_001 + 2 * np.arange(len(easy)), height=moved)
+    easy.to_parquet(project.root / "data/raw/2026-03.parquet")
+    project.mlops("run")
+    project.mlops("push")
+    review.prove()
+    verdict = review.judge(expect=1)
+    (answer,) = (a for a in verdict["answers"] if a["check"] == "holdout")
+    (found,) = (f for f in answer["findings"] if f["status"] == "refuse")
+    assert found["subject"] == "new test rows"
+    assert "repeat another test row under their own key" in found["message"]
+
+
+def test_honest_rows_of_coarse_features_are_no_copies() -> None:
+    """They repeat, whoever brought them, and the more the more there are."""
+    contract = parse_contract(CONTRACT)
+    for seed in range(20):
+        judged, new = (
+            make_rows(n, first, seed).round({"weight": 0, "height": 0})
+            for n, first in ((500, 0), (500 * (1 + seed % 3), 9000))
+        )
+        assert repeated(judged, new, contract)[1] <= 0.05
 
 
 def test_data_alone_settles_its_own_rows_and_no_others(released: Project) -> None:

@@ -199,6 +199,34 @@ def test_a_broken_file_is_not_sealed(write: Callable[[Path], None], path: Path) 
     assert path.read_bytes() == before
 
 
+def with_more(path: Path, how: str) -> None:
+    """A model with words beside it that are no part of the model."""
+    skops.io.dump(make_model(), path)
+    if how == "a member":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("rows.csv", "email\nada@example.com\n")
+    elif how == "a comment":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.comment = b"ada@example.com"
+    elif how == "before it":
+        path.write_bytes(b"ada@example.com" + path.read_bytes())
+    else:
+        content, words = path.read_bytes(), b"ada@example.com"
+        at = content.index(b"PK\x01\x02")  # the table of its members, which is found by its place
+        place = (at + len(words)).to_bytes(4, "little")
+        path.write_bytes(content[:at] + words + content[at:-6] + place + content[-2:])
+
+
+@pytest.mark.parametrize("how", ["a member", "a comment", "before it", "within it"])
+def test_a_file_that_holds_more_than_a_model_is_not_opened(how: str, path: Path) -> None:
+    """A version would be stored with it, and nobody would see it."""
+    with_more(path, how)
+    with pytest.raises(Refused, match="is not a whole skops file"):
+        load_model(path, allowed_types())
+    with pytest.raises(Refused, match="is not a whole skops file"):
+        seal(path)
+
+
 def test_a_missing_file_is_refused(path: Path) -> None:
     with pytest.raises(Refused, match="is missing"):
         load_model(path, allowed_types())

@@ -101,6 +101,14 @@ def test_what_changes_the_environment(old: str, new: str) -> None:
     assert environment_in(PYPROJECT, "version = 1") != environment_in(None, "version = 1")
 
 
+def test_a_key_with_a_dot_covers_no_other() -> None:
+    """A table that is only named as another one would say what that said before."""
+    other = PYPROJECT.replace("package = false", "package = true")
+    hidden = f'{other}["tool.uv"]\npackage = false\n'
+    assert environment_in(hidden, None) != environment_in(PYPROJECT, None)
+    assert commands_in(hidden)["tool.uv.package"] is True
+
+
 def test_what_says_what_a_command_is() -> None:
     text = PYPROJECT.replace("[tool.uv]", '[project.scripts]\nmlops = "other:main"\n[tool.uv]')
     assert commands_in(text) == {"project.scripts.mlops": "other:main", "tool.uv.package": False}

@@ -120,8 +120,10 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
     try:
         members = _members(content)
         schema = json.loads(members["schema.json"])
-        for node in _nodes(schema):
-            members[node.get("file", "schema.json")]  # every file that it names must be there
+        # Every file that it names must be there, and nothing else: who would know what it is?
+        named = {str(node.get("file", "schema.json")) for node in _nodes(schema)}
+        if more := sorted(members.keys() ^ (named | {"schema.json"})):
+            raise ValueError(f"{more[0]} is in it or in its schema, and not in both")
         return content, schema, members
     except (
         zipfile.BadZipFile,
@@ -139,18 +141,24 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], dict[str, bytes]]:
 def _members(content: bytes) -> dict[str, bytes]:
     """The members of a skops file. skops packs none, so a packed one is taken for a bomb."""
     members: dict[str, bytes] = {}
+    end = 0
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for item in archive.infolist():
             if item.filename in members or not _MEMBER.fullmatch(item.filename):
                 raise ValueError(f"a member named {item.filename!r}")
             if item.compress_type != zipfile.ZIP_STORED or item.flag_bits & 1:
                 raise ValueError(f"{item.filename} is packed")
+            if item.header_offset != end or item.extra or item.comment:
+                raise ValueError(f"bytes that are no member, before or in {item.filename}")
+            end += 30 + len(item.filename) + item.compress_size
             body = archive.read(item)
             if body.startswith(b"PK\x03\x04"):  # a sparse matrix, which NumPy packs
                 with zipfile.ZipFile(io.BytesIO(body)) as inner:
                     if sum(part.file_size for part in inner.infolist()) > _MOST_BYTES:
                         raise ValueError(f"{item.filename} unpacks to more than 2 GB")
             members[item.filename] = body
+        if archive.start_dir != end or archive.comment:
+            raise ValueError("bytes that are no member, at its end")
     return members
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from gatewright.contract.schema import Contract
+from gatewright.evaluation.intervals import share_error
 from gatewright.evaluation.near_copies import NearCopies, find_near_copies
 from gatewright.evaluation.predictions import Truth, truth
 
@@ -80,6 +82,22 @@ def find_leakage(
         late=late,
         copies=_copies(train, test, contract, known, live, seed),
     )
+
+
+def repeated(judged: pd.DataFrame, new: pd.DataFrame, contract: Contract) -> tuple[int, float]:
+    """New test rows with the features, to NEAR, and the label of another test row.
+
+    Returns how many there are, and by how much their share of the new rows lies beyond the share of
+    the judged rows that repeat one of all of them, and beyond chance (one-sided, 99%). So honest
+    rows stay honest where there are many of few or coarse features.
+    """
+    if new.empty or judged.empty:
+        return 0, 0.0
+    steps, names = _steps(judged[contract.features]), contract.features
+    old, more = (_hashes(rows[names], truth(rows, contract), steps) for rows in (judged, new))
+    copies, usual = np.split(pd.concat([more, old]).duplicated(keep=False).to_numpy(), [len(more)])
+    chance = NormalDist().inv_cdf(0.99) * float(np.hypot(share_error(copies), share_error(usual)))
+    return int(copies.sum()), max(0.0, float(copies.mean() - usual.mean()) - chance)
 
 
 def _copies(

@@ -27,7 +27,7 @@ from gatewright.evaluation.bootstrap import Measured, measure
 from gatewright.evaluation.groups import coarsest_groups, groups_of
 from gatewright.evaluation.holdout import Holdout, compare, complete, lacking
 from gatewright.evaluation.intervals import reach
-from gatewright.evaluation.leakage import Leakage, find_leakage
+from gatewright.evaluation.leakage import Leakage, find_leakage, repeated
 from gatewright.evaluation.metrics import Metric, OwnMetric, chosen
 from gatewright.evaluation.new_columns import NewColumns, new_columns, share_of_gain
 from gatewright.evaluation.predictions import (
@@ -245,6 +245,11 @@ class GateInputs:
         if self.waiting.need() is None and not (self.review and holdout.added):
             return test.iloc[:0]
         return test[lacking(self.rows.need(), test, list(self.contract.key))]
+
+    @cached_property
+    def repeated(self) -> Input[tuple[int, float]]:
+        """How many of these repeat another test row, and what share of them beyond chance."""
+        return load(lambda: repeated(self.rows.need(), self.new_rows.need(), self.contract))
 
     @property
     def questions(self) -> int:

@@ -1,5 +1,6 @@
 """What a pull request changes, told from paths and texts alone."""
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -169,5 +170,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: value}
     flat: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+        name = json.dumps(key) if isinstance(key, str) and "." in key else str(key)
+        flat |= _flat(item, f"{prefix}.{name}" if prefix else name)
     return flat

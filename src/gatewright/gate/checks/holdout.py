@@ -23,12 +23,14 @@ class HoldoutCheck(Check):
 
     class Settings(Strict):
         may_change: bool = False
+        max_repeated: float = Field(default=0.05, ge=0, le=1)
         settled: str | None = Field(default=None, pattern=rf"^{VERSION.pattern}$")
 
     @staticmethod
     def check(
         settings: Settings,
         holdout: Holdout,
+        repeated: tuple[int, float],
         champion_saw: int,
         asked: Asked,
         questions: int,
@@ -44,6 +46,14 @@ class HoldoutCheck(Check):
                 yield Finding(status, f"{count:,} {words}{excuse}", "test rows")
         if holdout.seen:
             yield Finding("refuse", f"{holdout.seen:,} test rows were trained on", "training rows")
+        copies, beyond = repeated
+        if not beyond <= settings.max_repeated:
+            words = (
+                f"{copies:,} of those that come repeat another test row under their own key: "
+                f"{beyond:.2%} beyond what is usual and chance, to be at most "
+                f"{settings.max_repeated:.2%}. What they show would count several times"
+            )
+            yield Finding("refuse", words, "new test rows")
         if champion_saw:
             words = f"it was trained on {champion_saw:,} test rows, so it looks better than it is"
             yield Finding("unsure", words, "champion")
