@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from parcels import ANOTHER, CONTRACT, GATES, TRAIN, Project, make_project, red
 from reviews import Review
@@ -292,9 +293,22 @@ def forget(review: Review, column: str, dropped: str = "email") -> None:
     project.git("rm", "--quiet", "dvc.lock")
 
 
+def rewrite_raw(review: Review, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    review.candidate.mlops("setup")
+    for path in sorted((review.candidate.root / "data/raw").glob("*.parquet")):
+        change(pd.read_parquet(path)).to_parquet(path)
+
+
+def describe_no_more(review: Review, column: str) -> None:
+    """Neither the contract nor data/raw has a column."""
+    (line,) = (line for line in CONTRACT.splitlines() if line.startswith(f"  {column}: "))
+    review.candidate.edit("contract.yaml", f"{line}\n", "")
+    rewrite_raw(review, lambda rows: rows.drop(columns=column))
+
+
 def test_a_slice_of_a_column_that_is_forgotten_is_judged_all_the_same(review: Review) -> None:
     review.candidate.edit("contract.yaml", "slices: [shop]\n", "")
-    forget(review, "shop", "email shop")
+    describe_no_more(review, "shop")
     review.retrain(0.9)
     verdict = judged(review, expect=0)
     assert findings(verdict, "slices")[""]["message"].startswith("2 slices, 2 comparisons")
@@ -309,6 +323,29 @@ def test_a_time_that_no_table_has_any_more_is_missed(review: Review) -> None:
     found = findings(judged(review), "leakage")["sent"]
     assert found["status"] == "refuse"
     assert found["message"].startswith("training or test rows lack it")
+
+
+def test_raw_data_that_no_stage_checks_any_more_is_refused(review: Review) -> None:
+    forget(review, "email")
+    review.retrain(0.9)
+    message = findings(judged(review), "lock")[""]["message"]
+    assert message.startswith("`mlops check` is run by no stage with all of its deps any more")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cmd: mlops check", 'cmd: "mlops check; mlops card --help"'),
+        ("deps: [contract.yaml, data/raw]", "deps: [contract.yaml]"),
+    ],
+    ids=["whatever it says", "of other files"],
+)
+def test_a_check_that_cannot_fail_is_none(old: str, new: str, review: Review) -> None:
+    review.candidate.edit("dvc.yaml", old, new)
+    review.candidate.git("rm", "--quiet", "dvc.lock")
+    review.retrain(0.9)
+    message = findings(judged(review), "lock")[""]["message"]
+    assert message.startswith("`mlops check` is run by no stage with all of its deps any more")
 
 
 def test_a_key_that_is_forgotten_makes_no_test_row_another_one(review: Review) -> None:
@@ -328,7 +365,8 @@ def test_a_personal_column_that_is_forgotten_is_stored_with_no_version(review: R
     forget(review, "email", "")
     review.retrain(0.9)
     verdict = judged(review)
-    assert "has the columns email, which the contract calls personal" in verdict["sentence"]
+    message = findings(verdict, "rows")[""]["message"]
+    assert "has the columns email, which the contract calls personal" in message
     assert "email would not be described, and stays personal" in str(verdict["notes"])
 
 
@@ -337,12 +375,14 @@ def test_what_was_personal_once_stays_so_over_a_version_that_did_not_describe_it
 ) -> None:
     """Two pull requests: the first forgets the column, the second brings it back for everybody."""
     review = Review(released)
-    forget(review, "email")
+    describe_no_more(review, "email")
+    review.candidate.edit("src/parcels.py", '.drop(columns="email")', "")
     review.retrain(0.9)
     judged(review, expect=0)
     released.git("pull", "--quiet", str(review.candidate.root), "change")
     released.git("push", "--quiet")
-    released.mlops("run")
+    shutil.rmtree(released.root / "data/raw")
+    released.mlops("setup")
     released.mlops("register")
     released.mlops("promote", "2.0.0", "--to", "dev")
     shutil.rmtree(review.candidate.root)
@@ -350,7 +390,7 @@ def test_what_was_personal_once_stays_so_over_a_version_that_did_not_describe_it
     words = "  email: {type: string, description: Who gets it, feature: false}\n"
     contract = again.candidate.root / "contract.yaml"
     contract.write_text(contract.read_text() + words)
-    again.candidate.edit("src/parcels.py", ".drop(columns=['email'])", "")
+    rewrite_raw(again, lambda rows: rows.assign(email="ada@example.com"))
     again.retrain(0.8)
     found = findings(judged(again), "contract")
     assert found["personal email"]["status"] == "refuse"

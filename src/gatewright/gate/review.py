@@ -7,11 +7,13 @@ settings count. None of its code runs here.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.adapters.dvc import Storage, StoredFile
+from gatewright.adapters.files import read_text
 from gatewright.adapters.git import Git, objects_of
 from gatewright.adapters.model_file import allowed_types
 from gatewright.contract.schema import parse_contract
@@ -40,13 +42,16 @@ from gatewright.pipeline.lock_verification import (
     read_report,
     unlisted_code,
 )
+from gatewright.pipeline.pipeline_file import NAME as PIPELINE
+from gatewright.pipeline.pipeline_file import parse_pipeline
 from gatewright.pipeline.reproduction import Reproduce, changed_stages
 from gatewright.pipeline.source import Source
-from gatewright.pipeline.staleness import read_pipeline
+from gatewright.pipeline.staleness import Pipeline, read_pipeline
 from gatewright.registry.champion import live_champion
 from gatewright.registry.git_registry import Registry, fetch_registry
 
 POLICY = "gates.yaml"
+_CHECK = re.compile(r"\bmlops check\b")
 _AGREE = "code, parameters and data are those of dvc.lock"
 _QUESTION = "Do code, parameters, data and dvc.lock agree, and are the outputs there?"
 
@@ -138,7 +143,7 @@ def _honest(root: Path, candidate: _Candidate, reproduce: Reproduce) -> list[Fin
         reported = read_report(candidate.claims)
     except Refused:
         reported = None
-    if found := _dishonest(candidate, reported):
+    if found := _dishonest(root, candidate, reported):
         return found
     changed = changed_stages(candidate.lock, candidate.base)
     if reproduce == "attested" and changed:
@@ -146,7 +151,7 @@ def _honest(root: Path, candidate: _Candidate, reproduce: Reproduce) -> list[Fin
     return [_built_again(changed, reported.reproduced if reported else [])]
 
 
-def _dishonest(candidate: _Candidate, reported: LockReport | None) -> list[Finding]:
+def _dishonest(root: Path, candidate: _Candidate, reported: LockReport | None) -> list[Finding]:
     """What the candidate's files say against its lock, and what its own job told against it."""
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
     findings = []
@@ -156,12 +161,18 @@ def _dishonest(candidate: _Candidate, reported: LockReport | None) -> list[Findi
     try:
         pipeline = read_pipeline(candidate.checkout)
         held = _held(candidate.git)
+        unguarded = _unguarded(root, pipeline)
         unlisted = [
             *other_when_checked_out(candidate.git, candidate.checkout),
             *unlisted_code(candidate.checkout, pipeline, candidate.lock, held),
         ]
     except Refused as error:
         return [*findings, _no(str(error).rstrip("."))]
+    if unguarded:
+        words = (
+            f"`{unguarded}` is run by no stage with all of its deps any more: raw data could hold"
+        )
+        findings.append(_no(f"{words} anything. Bring the stage back as the base branch has it"))
     if unlisted := sorted({*unlisted, *reported.unlisted_code}):
         findings.append(_no(f"it stands on what DVC does not watch: {'; '.join(unlisted)}"))
     if stages := sorted({*pipeline.stale, *reported.stale_stages}):
@@ -169,6 +180,19 @@ def _dishonest(candidate: _Candidate, reported: LockReport | None) -> list[Findi
     if other := reported.not_reproduced:
         findings.append(_no(f"its outputs do not follow from its inputs: {'; '.join(other)}"))
     return findings
+
+
+def _unguarded(root: Path, pipeline: Pipeline) -> str | None:
+    """The command by which the base branch checks raw data, if the candidate's does not run it."""
+    if not (root / PIPELINE).is_file():
+        return None
+    for stage in parse_pipeline(read_text(root / PIPELINE)):
+        commands = [stage.cmd] if isinstance(stage.cmd, str) else stage.cmd
+        for command in (c for c in commands if _CHECK.search(c)):
+            deps = {*stage.deps.values()}
+            if not any(command in s.commands and deps <= s.deps for s in pipeline.stages):
+                return command
+    return None
 
 
 def _attested(changed: list[str], why_not: str | None) -> Finding:
