@@ -16,7 +16,7 @@ from reviews import Review
 from gatewright.contract.compatibility import judging, told, unveiled
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.paths import BASELINE, MODEL
-from gatewright.registry.champion import best_before
+from gatewright.registry.champion import best_before, best_rule_before
 from gatewright.registry.records import VersionRecord
 
 DECISION = """\
@@ -145,6 +145,17 @@ def test_the_best_is_found_by_the_gains_that_led_to_it() -> None:
     assert best_before(looped, "5", earlier, ["roc_auc"]) in earlier
 
 
+def test_the_best_rule_is_found_by_what_its_version_gained_on_it() -> None:
+    """That of 2 lies 0.4 ahead of that of 3, which gains more on its own."""
+    records = {v: record(v, c, g) for v, c, g in [("1", None, 0), ("2", "1", 0.1), ("3", "2", 0)]}
+    for version, gain in (("1", 0.3), ("2", 0.1), ("3", 0.5)):
+        row = dict(records[version].metrics.get("roc_auc") or {})
+        metrics = {"roc_auc": row | {"gain over baseline": {"value": gain}}}
+        records[version] = replace(records[version], metrics=metrics)
+    assert best_rule_before(records, "3", ["1", "2"], ["roc_auc"]) == "2"
+    assert best_rule_before(records, "2", ["1"], ["roc_auc"]) is None
+
+
 # Its own baseline
 
 ASK_MORE = "baseline:\n    metrics: {roc_auc: 0.02", "baseline:\n    metrics: {roc_auc: 0.1"
@@ -183,6 +194,25 @@ def test_a_better_baseline_is_the_one_to_beat(review: Review) -> None:
     finding = findings(judged(review), "baseline")["roc_auc"]
     assert finding["status"] == "refuse"
     assert "live version's" not in finding["message"]
+
+
+def test_a_baseline_that_one_version_weakened_is_asked_of_the_next(released: Project) -> None:
+    """The first is as good as before and brings a weak rule; the second is held to nothing else."""
+    code = (released.root / "src/parcels.py").read_text()
+    weak = ANOTHER.format(weight=-1.0, height=-1.0).replace(MODEL, BASELINE)
+    (released.root / "src/parcels.py").write_text(code + weak)
+    released.retrain(0.5)
+    released.mlops("register")
+    released.mlops("promote", "1.1.0", "--to", "dev")
+    released.edit("gates.yaml", *ASK_MORE)
+    released.commit("Ask for more")
+    released.git("push", "--quiet")
+    review = Review(released)
+    make(review, 1.6, 0.0)
+    review.run()
+    finding = findings(judged(review), "baseline")["roc_auc"]
+    assert finding["status"] == "refuse"
+    assert "on the rule of a version that was live before" in finding["message"]
 
 
 # Its own contract

@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from gatewright.pipeline.source import Source
 
 CANDIDATE, BASELINE, CHAMPION = "candidate", "baseline", "champion"
-LIVE_BASELINE, BEST = "live baseline", "best"  # of the champion, and the best that was live before
+# Of the champion, and the best that were live before.
+LIVE_BASELINE, BEST, EARLIER_BASELINE = "live baseline", "best", "earlier baseline"
 
 _SHOWN = (CANDIDATE, BASELINE, CHAMPION)  # by slice
 
@@ -325,9 +326,9 @@ class GateInputs:
         own, live = self.root / BASELINE_FILE, champion.baseline
         if live and not (own.is_file() and filecmp.cmp(own, live, shallow=False)):
             yield LIVE_BASELINE, live, champion.contract
-        best = champion.best
-        if best and set(best.contract.features) <= set(self.rows.need().columns):
-            yield BEST, best.model, best.contract
+        for name, other in ((BEST, champion.best), (EARLIER_BASELINE, champion.rule)):
+            if other and set(other.contract.features) <= set(self.rows.need().columns):
+                yield name, other.model, other.contract
 
     @cached_property
     def metrics(self) -> Input[list[Metric]]:

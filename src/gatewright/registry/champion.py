@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +26,9 @@ class Champion:
 
     `golden` are requests of its consumers, recorded when it was registered. `baseline` is the rule
     of thumb that came with it. `best` is a version that was live before and, by the records, better
-    by more than any other; None if that is this one. `veiled` are the columns that `contract` does
-    not describe, and that the last version which did called personal.
+    by more than any other; None if that is this one. `rule` is the rule of thumb of such a version,
+    if by the records that was better. `veiled` are the columns that `contract` does not describe,
+    and that the last version which did called personal.
     """
 
     version: str
@@ -37,6 +38,7 @@ class Champion:
     golden: list[dict[str, Any]] = field(default_factory=list)
     baseline: Path | None = None
     best: Champion | None = None
+    rule: Champion | None = None
     veiled: Mapping[str, Column] = field(default_factory=dict)
 
 
@@ -89,13 +91,22 @@ def live_champion(
     if not (metrics and usable):
         return champion
     records = {version: registry.version(version) for version in registry.versions}
+
+    def fetched(version: str | None, path: str, name: str) -> Champion | None:
+        """A version's model or rule, if there is such a version and its file is another one."""
+        if version is None or path not in (of := {f.path: f for f in records[version].stored}):
+            return None
+        if of[path].md5 in [f.md5 for f in record.stored if f.path == path]:
+            return None
+        storage.fetch([of[path]], environment, folder / name)
+        contract = parse_contract(read_source(git, records[version]).contract)
+        return Champion(version, folder / name / path, contract)
+
     best = best_before(records, live.version, usable, metrics)
-    if best is None or records[best].model == record.model:
-        return champion
-    model = [file for file in records[best].stored if file.path == MODEL]
-    storage.fetch(model, environment, folder / "best")
-    contract = parse_contract(read_source(git, records[best]).contract)
-    return replace(champion, best=Champion(best, folder / "best" / MODEL, contract))
+    rule = best_rule_before(records, live.version, usable, metrics)
+    return replace(
+        champion, best=fetched(best, MODEL, "best"), rule=fetched(rule, BASELINE, "rule")
+    )
 
 
 def _veiled(git: Git, registry: Registry, live: Contract) -> dict[str, Column]:
@@ -117,9 +128,34 @@ def best_before(
     record has them, measured on the test rows of its day. Of several metrics, the one in which it
     lies farthest ahead counts, in half widths of the interval of the live version's own gain.
     """
+    return _most_ahead(records, live, earlier, metrics, _total)
+
+
+def best_rule_before(
+    records: Mapping[str, VersionRecord], live: str, earlier: Iterable[str], metrics: Sequence[str]
+) -> str | None:
+    """As `best_before`, the earlier version whose rule of thumb was better than the live one's.
+
+    A rule lies behind its version by what that gained on it.
+    """
+
+    def standing(records: Mapping[str, VersionRecord], version: str, metric: str) -> float:
+        gain = _gain(records[version], metric, "baseline").get("value")
+        return _total(records, version, metric) - float(gain or 0.0)
+
+    return _most_ahead(records, live, earlier, metrics, standing)
+
+
+def _most_ahead(
+    records: Mapping[str, VersionRecord],
+    live: str,
+    earlier: Iterable[str],
+    metrics: Sequence[str],
+    standing: Callable[[Mapping[str, VersionRecord], str, str], float],
+) -> str | None:
     lead = {
         version: max(
-            (_total(records, version, m) - _total(records, live, m)) / _width(records[live], m)
+            (standing(records, version, m) - standing(records, live, m)) / _width(records[live], m)
             for m in metrics
         )
         for version in earlier
@@ -148,6 +184,6 @@ def _width(record: VersionRecord, metric: str) -> float:
     return width if width > 0 else 1.0
 
 
-def _gain(record: VersionRecord, metric: str) -> Mapping[str, Any]:
-    gain = (record.metrics.get(metric) or {}).get("gain over champion")
+def _gain(record: VersionRecord, metric: str, over: str = "champion") -> Mapping[str, Any]:
+    gain = (record.metrics.get(metric) or {}).get(f"gain over {over}")
     return gain if isinstance(gain, Mapping) else {}
