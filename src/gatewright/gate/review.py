@@ -98,7 +98,7 @@ def _review(root: Path, candidate: Path, theirs: Git, claims: Path) -> Verdict:
     with tempfile.TemporaryDirectory() as name, git.alone():
         folder = Path(name)
         registry = fetch_registry(root, storage) if git.has_remote() else None
-        findings = _honest(root, asked, policies.reproduce)
+        findings = [*_honest(root, asked, policies.reproduce), *_as_committed(asked)]
         findings += _collect(storage, stored, lock, claims, folder)
         known = _known(storage, stored, proven, folder)
         predictions = claims / PREDICTIONS if changes.environment else None
@@ -151,6 +151,12 @@ def _honest(root: Path, candidate: _Candidate, reproduce: Reproduce) -> list[Fin
     return [_built_again(changed, reported.reproduced if reported else [])]
 
 
+def _as_committed(candidate: _Candidate) -> list[Finding]:
+    """Whether what people and the judge read in the commit is what stages run."""
+    other = other_when_checked_out(candidate.git, candidate.checkout)
+    return [_no(f"what is judged is not what is run: {'; '.join(other)}")] if other else []
+
+
 def _dishonest(root: Path, candidate: _Candidate, reported: LockReport | None) -> list[Finding]:
     """What the candidate's files say against its lock, and what its own job told against it."""
     mend = "take the dvc.lock that this run offers as an artifact, or run `uv run mlops run`"
@@ -162,10 +168,7 @@ def _dishonest(root: Path, candidate: _Candidate, reported: LockReport | None) -
         pipeline = read_pipeline(candidate.checkout)
         held = _held(candidate.git)
         unguarded = _unguarded(root, pipeline)
-        unlisted = [
-            *other_when_checked_out(candidate.git, candidate.checkout),
-            *unlisted_code(candidate.checkout, pipeline, candidate.lock, held),
-        ]
+        unlisted = unlisted_code(candidate.checkout, pipeline, candidate.lock, held)
     except Refused as error:
         return [*findings, _no(str(error).rstrip("."))]
     if unguarded:
