@@ -38,6 +38,7 @@ TYPES: dict[str, tuple[list[Any], str, list[Any]]] = {
     "yes and no": (["yes", "No", "yes"], "boolean", [True, False, True]),
     "ja und nein": (["ja", "nein", ""], "boolean", [True, False, None]),
     "0 and 1": (["0", "1", "1"], "boolean", [False, True, True]),
+    "0.0 and 1.0": (["0.0", "1.0", "1"], "boolean", [False, True, True]),
     "t and f": (["t", "f", "t"], "boolean", [True, False, True]),
     "ISO dates": (["2024-01-05", "2024-02-29", ""], "datetime", ["2024-01-05", "2024-02-29", None]),
     "ISO moments": (

@@ -146,3 +146,20 @@ def test_the_stage_writes_model_and_baseline(
         "baseline.skops",
         "model.skops",
     ]
+
+
+def test_a_column_without_a_value_ends_in_a_sentence(
+    contract: dict[str, Any],
+    params: dict[str, Any],
+    rows: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("contract.yaml").write_text(yaml.safe_dump(contract))
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("data/split").mkdir(parents=True)
+    first = model_columns(contract)[0]
+    rows.assign(**{first: None}).to_parquet("data/split/train.parquet")
+    with pytest.raises(SystemExit, match="no training row has a value"):
+        train.main()

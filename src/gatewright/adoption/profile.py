@@ -96,14 +96,14 @@ def profile(table: pa.Table, target: str, task: Task | None = None) -> Profile:
     if not columns:
         raise Refused("No column but the target says anything that differs between the rows.")
     recipe = Recipe(columns={**columns, target: known.how}, left_out=left_out, target=target)
-    rows, _ = read_table(table, recipe)
+    rows, unread = read_table(table, recipe)
     for name in [n for n in columns if columns[n].type == "integer" and are_amounts(rows[n], n)]:
         columns[name] = columns[name].model_copy(update={"type": "number"})
         types[name] = TypeGuess(columns[name], "whole numbers that hardly repeat: amounts")
         rows[name] = rows[name].astype("float64")
     recipe = recipe.model_copy(update={"columns": {**columns, target: known.how}})
     labelled = rows[target].notna()
-    notes = []
+    notes = [f"{len(found.rows):,} values of {found.column} are no values" for found in unread]
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows without a value of '{target}' are left out")
         rows = rows[labelled].reset_index(drop=True)
@@ -251,7 +251,8 @@ class _Roles:
         inside = moments[moments >= pd.Timestamp(holdout[0])]
         for period, letter in (("day", "D"), ("week", "W"), ("month", "M")):
             count = inside.dt.to_period(letter).nunique()
-            if count >= 20 and len(inside) >= 1.5 * count:
+            # A column of that name would be meant.
+            if period not in self.rows and count >= 20 and len(inside) >= 1.5 * count:
                 return period
         return None
 

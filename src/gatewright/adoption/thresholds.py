@@ -20,6 +20,7 @@ RISES = {"roc_auc", "roc_auc_ovr", "average_precision", "r2"}
 ENOUGH = 200  # test rows from which on something can be told, as a rule
 ENOUGH_OF_A_CLASS = 40
 ENOUGH_GROUPS = 15
+_ALWAYS_DRAWN = 12  # rows of a class, of which hardly any draw has none
 _FEW_REPEATS = 0.01  # of the rows
 _UNBALANCED = 0.1
 
@@ -27,6 +28,8 @@ _UNBALANCED = 0.1
 def judging_metrics(profile: Profile) -> tuple[str, ...]:
     """The metrics that fit the task and how the target is spread."""
     task = profile.target.task
+    if task != "regression" and profile.fewest_of_a_class < _ALWAYS_DRAWN:
+        return ("log_loss", "brier_score")  # a draw of the rows may lack the class
     if task == "binary":
         share = float(profile.rows[profile.recipe.target].mean())
         if min(share, 1 - share) < _UNBALANCED:

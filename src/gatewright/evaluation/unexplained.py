@@ -137,7 +137,9 @@ def _plain(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
             values = pd.to_datetime(rows[name], utc=True).astype("int64").to_numpy(float)
         else:
             values = pd.to_numeric(rows[name], errors="coerce").to_numpy(float, na_value=np.nan)
-        columns[name] = np.where(np.isfinite(values), values, np.nan)
+        known = np.isfinite(values)
+        # Trees cannot be cut by a column of which nothing is known.
+        columns[name] = np.where(known, values, np.nan if known.any() else 0.0)
     return pd.DataFrame(columns, index=rows.index)
 
 

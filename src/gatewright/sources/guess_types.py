@@ -121,7 +121,9 @@ def _number_of_text(texts: list[str], style: NumberStyle, source: str) -> TypeGu
     }
     points = any(style.decimal in text for text in texts)
     if not written and set(numbers) == {0, 1}:
-        how = ColumnRecipe(source=source, type="boolean", yes=("1",), no=("0",))
+        yes = tuple(text for text, number in zip(texts, numbers, strict=True) if number)
+        no = tuple(text for text in texts if text not in yes)
+        how = ColumnRecipe(source=source, type="boolean", yes=yes, no=no)
         return TypeGuess(how, "0 and 1")
     whole = all(number == int(number) and abs(number) < 2**53 for number in numbers)
     dates = [str(int(n)) for n in numbers] if whole and not written else []

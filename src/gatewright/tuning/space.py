@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PARAMS = "params.yaml"
 
 
-class Range(Strict):
+class Span(Strict):
     """Numbers from low to high, both in it; or one of some values. log: by orders of magnitude."""
 
     low: float | None = None
@@ -27,7 +27,7 @@ class Range(Strict):
     values: tuple[bool | int | float | str, ...] = ()
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Range:
+    def _one_kind(self) -> Span:
         if bool(self.values) == (self.low is not None or self.high is not None):
             raise ValueError("give either low and high, or values")
         if not self.values and (self.low is None or self.high is None or self.low >= self.high):
@@ -52,7 +52,7 @@ class Search(Strict):
     trials: int = Field(default=30, ge=1, le=10_000)
     folds: int = Field(default=3, ge=2, le=10)
     metric: str | None = None
-    space: dict[str, Range] = Field(min_length=1)
+    space: dict[str, Span] = Field(min_length=1)
 
 
 def parse_search(text: str) -> tuple[Search, dict[str, Any]]:

@@ -109,6 +109,11 @@ def main() -> None:
     contract, settings = read_yaml("contract.yaml"), read_params("train", SETTINGS)
     rows = pd.read_parquet(FOLDER / "train.parquet")
     inputs, target = rows[model_columns(contract)], rows[contract["target"]["name"]]
+    if empty := [name for name in inputs if inputs[name].isna().all()]:
+        raise SystemExit(
+            f"{', '.join(empty)}: no training row has a value, so nothing can be learnt of it. "
+            "Write `feature: false` in contract.yaml, or bring rows that have one."
+        )
     MODEL.parent.mkdir(parents=True, exist_ok=True)
     for path, pipeline in (
         (MODEL, build_model(settings, contract)),
