@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -189,3 +191,19 @@ def test_json_that_is_nested_keeps_its_plain_columns(tmp_path: Path) -> None:
     lines = [json.dumps({"a": n, "b": {"c": n}}) for n in range(5)]
     (tmp_path / "file").write_text("\n".join(lines))
     assert read_source(str(tmp_path / "file")).table.column_names == ["a", "b"]
+
+
+def test_a_text_that_does_not_fit_is_not_opened(tmp_path: Path) -> None:
+    """By a process that may have 1.5 GB, a file of 3 GB that takes no room on the disk."""
+    path = tmp_path / "large.csv"
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 20_000)
+    with path.open("r+b") as file:
+        file.truncate(3_000_000_000)
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))\n"
+        "from gatewright.adapters.source_files import read_source\n"
+        "read_source(sys.argv[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "has 3.0 GB, which takes about 9.0 GB of memory, and 1.5 GB may be used" in done.stderr

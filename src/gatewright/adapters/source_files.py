@@ -7,7 +7,6 @@ read by DuckDB, Excel by calamine, databases by SQLAlchemy; all of them are in t
 from __future__ import annotations
 
 import csv
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gatewright.adapters.memory import available
 from gatewright.errors import Misuse, Refused, Undecided
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _OF_FSSPEC = (
     "memory",
 )
 MOST_COLUMNS = 10_000
+TIMES = 3  # as much memory as a text has bytes, while it is read
 _HEAD = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\ufeff]")
 
@@ -128,6 +129,8 @@ def _file(path: Path, query: str | None) -> SourceTable:
             f"{path} is no table: it is neither text (CSV, JSON Lines) nor Parquet, Excel or "
             "SQLite. Export it as one of these."
         )
+    if TIMES * path.stat().st_size > available():
+        raise Refused(_too_large(path))
     with _as_utf8(path, head) as (text, notes):
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         table = _json(text) if start in (b"{", b"[") else _csv(text, path)
@@ -263,12 +266,11 @@ def _connection() -> Iterator[Any]:
     """DuckDB in memory, without the network and without what others installed for it."""
     import duckdb
 
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with tempfile.TemporaryDirectory() as folder:
         connection = duckdb.connect(
             config={
                 "autoinstall_known_extensions": False,
-                "memory_limit": f"{int(there * 0.6) >> 20}MiB",
+                "memory_limit": f"{int(available() * 0.6) >> 20}MiB",
                 "temp_directory": folder,
                 "preserve_insertion_order": True,
             }
@@ -280,10 +282,11 @@ def _connection() -> Iterator[Any]:
 
 
 def _too_large(path: Path) -> str:
-    size = path.stat().st_size / 1e9
+    size, there = path.stat().st_size / 1e9, available() / 1e9
     return (
-        f"{path} ({size:.1f} GB) does not fit into the memory of this machine. Take a part of its "
-        "rows, or a larger machine."
+        f"{path} has {size:.1f} GB, which takes about {TIMES * size:.1f} GB of memory, and "
+        f"{there:.1f} GB may be used. Take some of its rows (`shuf -n 1000000`, below the line of "
+        "names), or a larger machine."
     )
 
 

@@ -6,11 +6,11 @@ missing values (Int64, Float64, boolean) is not followed, because not all models
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gatewright.adapters.memory import available
 from gatewright.errors import Refused
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 def refuse_larger_than_memory(path: Path) -> None:
     """Refuse a Parquet file that unpacks to more than this machine has; nothing is unpacked."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = available()
     if (needed := _unpacked(path, there)) > there:
         raise Refused(
             f"{path} unpacks to at least {needed / 1e9:,.0f} GB, and this machine has "

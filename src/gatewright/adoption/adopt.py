@@ -29,6 +29,7 @@ from gatewright.adoption.profile import Profile, profile
 from gatewright.adoption.thresholds import gates_text, too_few
 from gatewright.contract.schema import Task, parse_contract, read_contract
 from gatewright.errors import Refused
+from gatewright.evaluation.groups import groups_of
 from gatewright.paths import TEST
 from gatewright.sources.recipe import NAME as SOURCES
 from gatewright.sources.recipe import parse_recipe
@@ -106,9 +107,15 @@ def adopt(
 
 def _as_split(root: Path, found: Profile) -> Profile:
     """With the numbers of rows that the stage `split` came to."""
-    told = read_parquet(root / TEST, columns=[found.recipe.target])[found.recipe.target]
-    fewest = 0 if found.is_number else int(told.value_counts().min())
-    return replace(found, test_rows=len(told), fewest_of_a_class=fewest)
+    rows = read_parquet(root / TEST)
+    fewest = 0 if found.is_number else int(rows[found.recipe.target].value_counts().min())
+    groups = groups_of(rows, read_contract(root))
+    return replace(
+        found,
+        test_rows=len(rows),
+        fewest_of_a_class=fewest,
+        test_groups=None if groups is None else int(groups.max()) + 1,
+    )
 
 
 def _stem(place: str) -> str:

@@ -71,6 +71,7 @@ class Profile:
     notes: tuple[str, ...] = ()
     test_rows: int = 0
     fewest_of_a_class: int = 0
+    test_groups: int | None = None
     evidence: dict[str, Guess] = field(default_factory=dict)
 
     @property

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatewright.adoption.documents import quoted
-from gatewright.adoption.profile import Profile
+from gatewright.adoption.profile import SHARE, Profile
+from gatewright.contract.schema import PERIODS
+from gatewright.evaluation.leakage import NEAR
 
 # For each task the metrics that judge; the first one leads.
 JUDGES = {
@@ -21,7 +23,7 @@ ENOUGH = 200  # test rows from which on something can be told, as a rule
 ENOUGH_OF_A_CLASS = 40
 ENOUGH_GROUPS = 15
 _ALWAYS_DRAWN = 12  # rows of a class, of which hardly any draw has none
-_FEW_REPEATS = 0.01  # of the rows
+_FEW_REPEATS, _FEW_NEAR = 0.01, 0.05  # of the rows
 _UNBALANCED = 0.1
 
 
@@ -168,24 +170,34 @@ environments:
 
 def _repeats(profile: Profile) -> str:
     """What is usual where many rows are like another one: two standard errors more than else."""
-    names = [*profile.features, profile.recipe.target]
-    share = float(profile.rows[names].duplicated(keep=False).mean())
-    if share < _FEW_REPEATS:
-        return ""
-    error = math.sqrt(share * (1 - share) / max(profile.test_rows, 1))
-    most = _rounded(_FEW_REPEATS + 2 * error, 1, 2)
-    return f"\n    max_same: {_number(most)} # {share:.1%} of the rows are like another one"
+    rows = profile.rows[[*profile.features, profile.recipe.target]]
+    near = rows.copy()
+    for name in rows.select_dtypes("number", exclude="bool"):
+        step = NEAR * float(rows[name].std())
+        near[name] = (rows[name] / step).round() if step > 0 else rows[name]
+    lines = []
+    for setting, table, least, words in (
+        ("max_same", rows, _FEW_REPEATS, "are like another one"),
+        ("max_near", near, _FEW_NEAR, "are nearly like another one"),
+    ):
+        share = float(table.duplicated(keep=False).mean())
+        if share >= least:
+            error = math.sqrt(share * (1 - share) / max(profile.test_rows, 1))
+            most = min(_rounded(least + 2 * error, 1, 2), 1.0)
+            lines.append(f"\n    {setting}: {_number(most)} # {share:.1%} of the rows {words}")
+    return "".join(lines)
 
 
 def _groups(profile: Profile) -> int:
-    """How many groups the test rows have, less a fifth."""
+    """How many groups test, less a fifth."""
+    if profile.test_groups is not None:
+        return int(profile.test_groups * 0.8)
     rows = profile.rows
     if profile.group in rows:
-        return int(rows[profile.group].nunique() * 0.2 * 0.8)
-    letters = {"day": "D", "week": "W", "month": "M"}
+        return int(rows[profile.group].nunique() * SHARE * 0.8)
     moments = rows[profile.time]
     start = profile.holdout[0] if profile.holdout else moments.min()
-    periods = moments[moments >= start].dt.to_period(letters[str(profile.group)])
+    periods = moments[moments >= start].dt.to_period(PERIODS[str(profile.group)])
     return int(periods.nunique() * 0.8)
 
 
