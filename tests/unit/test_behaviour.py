@@ -49,6 +49,8 @@ class Fake:
 
     def predict_proba(self, rows: pd.DataFrame) -> Any:
         event = 1 / (1 + np.exp(-rows["weight"].fillna(0).astype(float).to_numpy()))
+        if self.faults.get("one answer"):
+            event = np.full(len(rows), 0.3)
         if self.faults.get("restless"):
             event = event * (1 - 0.01 * self.draw.random())
         if self.faults.get("by batch"):
@@ -82,6 +84,12 @@ def ask(model: Any, **settings: Any) -> list[Finding]:
 
 def test_a_steady_model_passes() -> None:
     assert [f.status for f in ask(Fake())] == ["pass"]
+
+
+def test_a_model_that_answers_the_same_for_all_is_refused_in_those_words() -> None:
+    steady, finding = ask(Fake(**{"one answer": True}))
+    assert (steady.status, finding.status) == ("pass", "refuse")
+    assert "answers the same for every test row, so it learnt nothing" in finding.message
 
 
 STEADY = {

@@ -125,6 +125,12 @@ class BehaviourCheck(Check):
         if not wrong:
             words = "again, alone, in another order, with missing and unseen values: it answers"
             yield Finding("pass", words, "steady")
+        if len(given) > 1 and (given == given[0]).all():
+            words = (
+                "answers the same for every test row, so it learnt nothing: see whether its columns "
+                "tell anything of the target, and whether its leaves have room for so few rows"
+            )
+            yield Finding("refuse", words, "one answer")
         for expectation in settings.expect:
             try:
                 yield _met(expectation, settings, contract, some, candidate, sampling)
