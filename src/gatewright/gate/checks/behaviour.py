@@ -127,7 +127,7 @@ class BehaviourCheck(Check):
             yield Finding("pass", words, "steady")
         if len(given) > 1 and (given == given[0]).all():
             words = (
-                "answers the same for every test row, so it learnt nothing: see whether its columns "
+                "answers the same for every test row, so it learnt nothing: see whether columns "
                 "tell anything of the target, and whether its leaves have room for so few rows"
             )
             yield Finding("refuse", words, "one answer")
