@@ -32,7 +32,7 @@ TEXT = {
     *(f".github/rulesets/{n}.json" for n in ("history", "proposals", "registry", "versions")),
     *(
         f".github/workflows/{n}.yml"
-        for n in ("ci", "comment", "model-gate", "promote", "release", "train")
+        for n in ("ci", "comment", "ingest", "model-gate", "promote", "release", "train")
     ),
     *(
         f".github/workflows/{n}.yml"

@@ -10,7 +10,8 @@ from projects import TEMPLATE
 from test_files import SOURCE
 
 CONFIG = ".pre-commit-config.yaml"
-OF_A_PROJECT = {"dvc-lock", "dvc-push"}  # the template has no pipeline of its own
+# The template has no pipeline of its own, and holds the data of its example.
+OF_A_PROJECT = {"data-files", "dvc-lock", "dvc-push"}
 OF_THE_TEMPLATE = {"imports"}
 
 

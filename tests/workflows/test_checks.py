@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from acting import GitHubActions, Walk, on_github
 from advisories import Advisories
+from parcels import make_rows
 from projects import Parcels, Project
 from published import Description
 
@@ -188,6 +192,40 @@ def test_the_scorecard_is_shown_to_whoever_may_see_the_code(
 
 # train.yml
 
+
+def test_new_rows_become_a_pull_request(github: GitHubActions, tmp_path: Path) -> None:
+    """From a database whose address is a secret; then its gate has nothing to build."""
+    project, rows = github.project, make_rows(400, 9000)
+    kept = [name for name in rows if name != "email"]
+    with sqlite3.connect(tmp_path / "parcels.db") as connection:
+        rows[kept].to_sql("parcels", connection, index=False)
+    connection.close()
+    columns = {name: {"source": name, "type": kind} for name, kind in TYPES.items()}
+    columns["sent"]["format"] = "ISO 8601"
+    origin = {"place": "${SOURCE}", "query": "SELECT * FROM parcels WHERE number >= 9000"}
+    sources = {"origin": origin, "target": "broken", "columns": columns}
+    project.git("checkout", "--quiet", "main")
+    (project.root / "sources.yaml").write_text(yaml.safe_dump(sources))
+    project.commit("Where new rows come from")
+    github.secrets["SOURCE"] = f"sqlite:///{tmp_path}/parcels.db"
+    github.hub.permissions["can_approve_pull_request_reviews"] = True
+    github.act = True
+    walk = github.dispatch("ingest.yml", {}, ref="main")
+    results(walk, ingest="success")
+    assert str(tmp_path) not in walk.log, "the address is not told"
+    (pull,) = github.hub.pulls
+    assert (pull["title"], pull["head"]["ref"]) == ("New data: 400 rows", "data/new")
+    github.act = False
+    gate = github.dispatch("model-gate.yml", ref="data/new")
+    results(gate, candidate="success", **{"model-gate": "success"})
+    assert "Running stage" not in gate.log
+    assert "No: " not in gate.log
+
+
+TYPES = {
+    **{"number": "integer", "sent": "datetime", "shop": "string"},
+    **{"weight": "number", "height": "number", "broken": "boolean"},
+}
 BRANCH = {"branch": "change"}
 RANDOM = "LogisticRegression(C=1 + 1e-6 * int.from_bytes(os.urandom(2), 'big'))"
 

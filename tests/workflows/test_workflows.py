@@ -259,13 +259,14 @@ def test_the_whole_history_is_fetched_only_where_it_is_read() -> None:
     assert whole == {
         *("model-gate/candidate", "model-gate/model-gate"),  # which rows may judge
         *("promote/promote", "release/register", "train/train"),
+        "ingest/ingest",  # it stores and trains
         "security/security",  # a secret in what Git ever held
     }
 
 
 def test_whatever_runs_by_schedule_tells_of_its_failure() -> None:
     scheduled = [path for path in WORKFLOWS if "schedule" in read(path)["on"]]
-    assert [path.stem for path in scheduled] == ["scorecard", "settle", "watch"]
+    assert [path.stem for path in scheduled] == ["ingest", "scorecard", "settle", "watch"]
     for path in scheduled:
         last = list(read(path)["jobs"].values())[-1]
         step = last["steps"][-1]

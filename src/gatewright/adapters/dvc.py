@@ -342,11 +342,16 @@ def _stage_names(root: Path) -> list[str]:
 
 def reproduce(root: Path, *stages: str, anew: bool = False) -> None:
     """As `run_pipeline`, after setting up a clone in which that was not done yet."""
+    get_ready(root)
+    run_pipeline(root, *stages, anew=anew)
+
+
+def get_ready(root: Path) -> None:
+    """Set up a clone in which that was not done yet: storage, data, hooks."""
     if not (root / ".dvc/cache").exists():
         storage = Storage(root)
         with storage.git.alone():
             storage.set_up()
-    run_pipeline(root, *stages, anew=anew)
 
 
 def _copied(source: Any, target: Any, size: int | None) -> tuple[int, str, str]:

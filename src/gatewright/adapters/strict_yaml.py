@@ -69,7 +69,11 @@ def as_python_reads(text: str, name: str) -> dict[str, Any]:
     Raises Refused as `parse_yaml`.
     """
     parse_yaml(text, name)
-    return dict(yaml.load(text, Loader=_Loader))  # noqa: S506 (a safe one)
+    loader = _Loader(text)
+    try:
+        return dict(loader.get_single_data())
+    finally:
+        loader.dispose()
 
 
 def refuse_odd_numbers(text: str, name: str) -> None:

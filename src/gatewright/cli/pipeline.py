@@ -64,7 +64,7 @@ def _ingest(arguments: Arguments) -> None:
 
     here = arguments.called_from
     places = [place if "://" in place else str(here / place) for place in arguments.file]
-    print(ingest(arguments.root, places, arguments.query, arguments.corrects))
+    print(ingest(arguments.root, places, arguments.query, arguments.corrects).sentence)
 
 
 def _stage(arguments: Arguments) -> None:

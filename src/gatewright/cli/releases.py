@@ -59,6 +59,7 @@ def add_to(parser: Parser) -> None:
     attest = parser.command("attest", _attest, "sign what a training of another checkout gave")
     attest.add_argument("trained", type=Path, help="the checkout, as `mlops deliver` left it")
     attest.add_argument("--commit", required=True, help="what the training delivered")
+    parser.command("collect", _collect, "bring in what sources.yaml names, as one pull request")
     parser.command(
         "deliver", _deliver, "commit what was trained to its branch and say how its checks start"
     )
@@ -227,6 +228,12 @@ def _recheck(arguments: Arguments) -> None:
     if github is None:
         raise Refused("origin is no GitHub repository, so there are no checks to start.")
     print(recheck(github, arguments.branch))
+
+
+def _collect(arguments: Arguments) -> None:
+    from gatewright.release.new_data import collect
+
+    print(collect(arguments.root))
 
 
 def _deliver(arguments: Arguments) -> None:

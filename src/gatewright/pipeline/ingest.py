@@ -48,13 +48,26 @@ class Batch:
         return self.rows.drop(index=[*self.bad])
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What came in, and what was done with it; no batch if nothing came."""
+
+    sentence: str
+    batches: tuple[Batch, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """The rows that are in data/raw now."""
+        return sum(len(batch.good) for batch in self.batches)
+
+
 def ingest(
     root: Path, places: Sequence[str], query: str | None = None, corrects: bool = False
-) -> str:
+) -> Ingested:
     """Bring the rows of files, URLs or databases into data/raw, all of them or none.
 
     Without a place, sources.yaml says from where. `corrects` lets rows take the place of known ones
-    with the same key. Returns a sentence on what was done. Raises Refused for a table that breaks
+    with the same key. Raises Refused for a table that breaks
     the contract as a whole or in many of its rows, that was here before, or that would leave a
     dropped value in Git. Running it again after it was killed completes it.
     """
@@ -69,7 +82,7 @@ def ingest(
         except NoRows:
             if places:
                 raise
-            return "Nothing new has come."
+            return Ingested("Nothing new has come.")
         known = _known(root, contract, [batch.name for batch in batches])
         batches = [_sorted_out(batch, contract) for batch in batches]
         replaced: dict[str, bytes] = {}
@@ -80,7 +93,8 @@ def ingest(
         contents = {batch.name: _as_parquet(batch.good, contract) for batch in batches}
         _write(root, contents, replaced)
         quarantined = _quarantine(root, contract, batches)
-    return _told(batches, contract, replaced, quarantined)
+    sentence = _told(batches, contract, replaced, quarantined)
+    return Ingested(sentence, tuple(batches))
 
 
 # What arrives

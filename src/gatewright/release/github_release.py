@@ -30,14 +30,14 @@ CARD = "reports/model-card.md"
 LONGEST = 120_000  # characters; GitHub takes 125,000 in a release
 
 
-def propose(github: GitHub, branch: str, title: str, body: str) -> str:
-    """Open the pull request of a proposal to the registry, or renew it; its address."""
+def propose(github: GitHub, branch: str, title: str, body: str, base: str = BRANCH) -> str:
+    """Open the pull request of a branch, or renew it; its address. `base`: else the registry."""
     head = f"{github.owner}:{branch}"
-    opened = github.every("pulls", Pull, state="open", head=head, base=BRANCH)
+    opened = github.every("pulls", Pull, state="open", head=head, base=base)
     if opened:
         path = f"pulls/{opened[0].number}"
         return github.make("PATCH", path, {"title": title, "body": body}, Page).html_url
-    request = {"title": title, "body": body, "head": branch, "base": BRANCH}
+    request = {"title": title, "body": body, "head": branch, "base": base}
     return github.make("POST", "pulls", request, Page).html_url
 
 

@@ -50,7 +50,7 @@ def deliver(root: Path) -> Delivery:
     if Project(root).reproduce == "attested" and not_attested(root, git, commit):
         return Delivery(commit, True, f"{sentence} It is not attested yet.")
     if github is not None:
-        sentence += f" {_next(github, branch)}"
+        sentence += f" {how_checks_start(github, branch)}"
     return Delivery(commit, False, sentence)
 
 
@@ -63,7 +63,7 @@ def recheck(github: GitHub, branch: str) -> str:
     if app.token is None:
         raise Refused(
             "There is no GitHub App here (APP_ID, APP_KEY), and what a workflow's own token does "
-            f"starts no checks. {_next(github, branch)}"
+            f"starts no checks. {how_checks_start(github, branch)}"
         )
     pulls = _open(github, branch)
     for pull in pulls:
@@ -73,10 +73,10 @@ def recheck(github: GitHub, branch: str) -> str:
         except Refused as error:
             where = f"{github.page}/pull/{pull.number}"
             raise Refused(f"{where} was closed to start its checks: reopen it. {error}") from None
-    return f"The checks of {branch} are started." if pulls else _next(github, branch)
+    return f"The checks of {branch} are started." if pulls else how_checks_start(github, branch)
 
 
-def _next(github: GitHub, branch: str) -> str:
+def how_checks_start(github: GitHub, branch: str) -> str:
     """Who has to press what, so that the branch's checks run."""
     pulls = _open(github, branch)
     if not pulls:
