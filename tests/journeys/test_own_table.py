@@ -269,7 +269,7 @@ def test_new_rows_are_read_as_the_first_ones_were(
         rows.loc[3, "size"] = -4.0
     else:
         first = rows.columns[2 if table.target == "left" else 0]
-        rows[first] = (rows[first] * 1.001 + 0.0003).round(4)
+        rows[first] = (rows[first] * 1.01 + 0.00031).round(5)
         rows[table.target] = rows[table.target].astype(object)
         rows.loc[3, table.target] = None
     table.write(rows, tmp_path / "more")
