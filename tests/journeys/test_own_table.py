@@ -219,6 +219,9 @@ def test_a_table_that_cannot_be_learnt_leaves_the_project_as_it_was(
         "No table,\nbut a few words and\nsome, more, of, them.\n" * 3
     )
     project.edit("src/our_table/train.py", "def main() -> None:", "def main() -> None:\n    1 / 0")
+    done = project.mlops("adopt", "../good.csv", "--target", "left", expect=1)
+    assert "Files are changed and not committed" in done.stderr
+    project.commit("A stage that fails")
     before = _files(project.root)
     for words, status, said in (
         (("../prose.txt", "--target", "x"), 1, "looks like prose"),

@@ -77,17 +77,17 @@ def read_source(
             found = _file(Path(place), query)
     except ImportError as error:
         raise Undecided(
-            f"What reads {_shown(place)} is not installed ({error.name}). Run `uv add --dev "
+            f"What reads {without_password(place)} is not installed ({error.name}). Run `uv add --dev "
             "'gatewright[adopt]'`, for a database its driver too, and again."
         ) from error
     except MemoryError as error:
         raise Refused(
-            f"{_shown(place)} does not fit into the memory of this machine. Take some of its rows."
+            f"{without_password(place)} does not fit into the memory of this machine. Take some of its rows."
         ) from error
     return _named(found)
 
 
-def _shown(place: str) -> str:
+def without_password(place: str) -> str:
     """A place without the password that it may hold."""
     return re.sub(r"//[^/@]*@", "//…@", place)
 
@@ -103,7 +103,7 @@ def _fetched(place: str) -> Iterator[Path]:
             filesystem, path = fsspec.url_to_fs(place)
             filesystem.get(path, str(target))
         except (OSError, ValueError) as error:
-            raise Misuse(f"{_shown(place)} could not be read ({error}).") from error
+            raise Misuse(f"{without_password(place)} could not be read ({error}).") from error
         yield target
 
 
@@ -373,7 +373,7 @@ def _database(
         engine = sa.create_engine(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
         raise Misuse(
-            f"{_shown(url)} is no address of a database ({_first_line(error)})."
+            f"{without_password(url)} is no address of a database ({_first_line(error)})."
         ) from error
     try:
         with engine.connect() as connection:
@@ -381,7 +381,7 @@ def _database(
             names += sa.inspect(connection).get_view_names()
             if query is None and len(names) != 1:
                 raise Misuse(
-                    f"{_shown(url)} has {len(names)} tables: name one, or a query, with --query. "
+                    f"{without_password(url)} has {len(names)} tables: name one, or a query, with --query. "
                     f"There are: {', '.join(sorted(names)) or 'none'}."
                 )
             wanted = query or names[0]
@@ -397,7 +397,7 @@ def _database(
     except sa.exc.SQLAlchemyError as error:
         words = _first_line(error)
         raise Refused(
-            f"{_shown(url)} gave no table ({words}). Correct --query, or the address."
+            f"{without_password(url)} gave no table ({words}). Correct --query, or the address."
         ) from None
     finally:
         engine.dispose()

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatewright.adapters.console import aside
-from gatewright.adapters.dvc import run_pipeline
+from gatewright.adapters.dvc import must, run_pipeline
 from gatewright.adapters.files import read_text, write_whole
-from gatewright.adapters.source_files import read_source
+from gatewright.adapters.git import Git
+from gatewright.adapters.source_files import read_source, without_password
 from gatewright.adapters.tables import read_parquet
 from gatewright.adoption.documents import (
     about_text,
@@ -39,7 +40,8 @@ WRITTEN = (
     *("contract.yaml", "gates.yaml", "params.yaml", SOURCES, "README.md", "data/README.md"),
     *("docs/model-card-words.md", "dvc.lock", "data/raw.dvc", "data/.gitignore"),
 )
-FOLDERS = ("data/raw", "data/incoming", "data/split", "model", "reports")
+RAW = "data/raw"
+FOLDERS = (RAW, "data/incoming", "data/split", "model", "reports")
 METRICS = "reports/metrics.json"
 
 Say = Callable[[str], None]
@@ -69,7 +71,7 @@ def adopt(
     place: a file, a URL of fsspec or of SQLAlchemy; `query` names a table or a sheet of it. Raises
     Refused or Misuse and leaves everything as it was, whatever goes wrong.
     """
-    say(f"read {place}")
+    say(f"read {without_password(place)}")
     source = read_source(place, query)
     say(f"look at {source.table.num_rows:,} rows of {source.table.num_columns:,} columns")
     found = profile(source.table, target, task)
@@ -89,10 +91,11 @@ def adopt(
     }
     parse_contract(texts["contract.yaml"])
     parse_recipe(texts[SOURCES])
+    _keep_what_is_there(root)
     with _all_or_nothing(root):
         _empty(root)
         say("write the data, the contract and the parameters")
-        write_whole(root / "data/raw" / f"{_stem(place)}.parquet", _parquet(found))
+        write_whole(root / RAW / f"{_stem(place)}.parquet", _parquet(found))
         for path, text in texts.items():
             write_whole(root / path, text)
         say("run the pipeline: check, split, train, evaluate, model card")
@@ -148,17 +151,28 @@ def _empty(root: Path) -> None:
             elif path.name != ".gitignore":
                 path.unlink()
     shutil.rmtree(root / "data/incoming", ignore_errors=True)
-    (root / "data/raw").mkdir(parents=True, exist_ok=True)
-    for name in ("dvc.lock",):
-        (root / name).unlink(missing_ok=True)
+    (root / RAW).mkdir(parents=True, exist_ok=True)
+    (root / "dvc.lock").unlink(missing_ok=True)
+
+
+def _keep_what_is_there(root: Path) -> None:
+    """Refuse to take away what Git does not have yet, and let DVC keep the raw data as it is."""
+    git = Git(root)
+    if not git.sha("HEAD"):
+        return  # a project that is being made
+    if changed := git("status", "--porcelain", "--untracked-files=no"):
+        raise Refused(
+            "Files are changed and not committed, and adopting a table replaces contract, policy, "
+            f"parameters and data:\n{changed}\nCommit or restore them, and run again."
+        )
+    if (root / f"{RAW}.dvc").exists() and (root / RAW).is_dir():
+        must(root, "add", "--quiet", RAW)
 
 
 @contextmanager
 def _all_or_nothing(root: Path) -> Iterator[None]:
     """Put every file back as it was if anything goes wrong, the end of the process excepted."""
-    with tempfile.TemporaryDirectory(
-        dir=root / ".dvc/tmp" if (root / ".dvc/tmp").is_dir() else None
-    ) as name:
+    with tempfile.TemporaryDirectory() as name:
         kept = Path(name)
         for path in WRITTEN:
             if (root / path).is_file():
