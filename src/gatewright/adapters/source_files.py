@@ -77,12 +77,13 @@ def read_source(
             found = _file(Path(place), query)
     except ImportError as error:
         raise Undecided(
-            f"What reads {without_password(place)} is not installed ({error.name}). Run `uv add --dev "
-            "'gatewright[adopt]'`, for a database its driver too, and again."
+            f"What reads {without_password(place)} is not installed ({error.name}). Run `uv add "
+            "--dev 'gatewright[adopt]'`, for a database its driver too, and again."
         ) from error
     except MemoryError as error:
         raise Refused(
-            f"{without_password(place)} does not fit into the memory of this machine. Take some of its rows."
+            f"{without_password(place)} does not fit into the memory of this machine. Take some of "
+            "its rows."
         ) from error
     return _named(found)
 
@@ -381,8 +382,8 @@ def _database(
             names += sa.inspect(connection).get_view_names()
             if query is None and len(names) != 1:
                 raise Misuse(
-                    f"{without_password(url)} has {len(names)} tables: name one, or a query, with --query. "
-                    f"There are: {', '.join(sorted(names)) or 'none'}."
+                    f"{without_password(url)} has {len(names)} tables: name one, or a query, with "
+                    f"--query. There are: {', '.join(sorted(names)) or 'none'}."
                 )
             wanted = query or names[0]
             if wanted in names:
