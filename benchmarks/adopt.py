@@ -192,6 +192,11 @@ def walk(root: Path, folder: Path, name: str, wanted: Wanted) -> str:
     rows = table_of(wanted)
     path = folder / f"{name.replace(' ', '-')}.csv"
     rows.to_csv(path, index=False)
+    for words in (
+        ("add", "--all"),
+        ("commit", "--quiet", "--no-verify", "--allow-empty", "-m", name),
+    ):
+        subprocess.run(["git", *words], cwd=root, env=ENVIRONMENT, check=True)
     start = time.perf_counter()
     done = run(root, "adopt", str(path), "--target", wanted.target)
     seconds = time.perf_counter() - start
