@@ -118,9 +118,8 @@ def main() -> None:
     run("", "git", "commit", "--quiet", "--no-verify", "-m", message)
     if ready:
         print(f"{SLUG} is ready. Next:")
-        steps = ["uv run mlops gate", "uv run mlops register"]
-        if not has_table:
-            steps = ["uv run mlops run", "uv run mlops gate"]
+        first = "uv run mlops adopt --review" if has_table else "uv run mlops run"
+        steps = [first, "uv run mlops gate"]
     else:
         print(f"{SLUG} is whole, but the network was missing. When it is there:")
         steps = ["uv sync", "uv run mlops setup", "git add --all", "git commit -m 'Lock'"]

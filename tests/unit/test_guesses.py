@@ -19,7 +19,13 @@ from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
 from gatewright.sources.guess_target import guess_target
 from gatewright.sources.guess_types import guess_type
-from gatewright.sources.recipe import ColumnRecipe, parse_recipe, read_column, read_table
+from gatewright.sources.recipe import (
+    ColumnRecipe,
+    parse_recipe,
+    read_column,
+    read_table,
+    row_digests,
+)
 
 # Types
 
@@ -81,6 +87,7 @@ def test_what_texts_say(texts: list[Any], kind: str, wanted: list[Any]) -> None:
     ("texts", "said"),
     [
         (["01/02/2024", "03/04/2024"], "every one would fit %m/%d/%Y too"),
+        (["01/02/24", "03/04/24"], "every one would fit %m/%d/%y too"),
         (["1,234", "2,345"], "read as thousands"),
     ],
 )
@@ -131,10 +138,11 @@ def test_typed_columns_keep_their_type(values: pa.Array, kind: str, first: Any) 
 
 
 def test_a_later_value_that_cannot_be_read_is_told_by_its_row() -> None:
-    how = ColumnRecipe(source="c", type="number", decimal=",")
-    read, wrong = read_column(pa.chunked_array([pa.array(["1,5", "x", None, "2.5"])]), how)
+    how = ColumnRecipe(source="c", type="number", decimal=",", missing=("gone",))
+    texts = ["1,5", "x", None, "2.5", "gone"]
+    read, wrong = read_column(pa.chunked_array([pa.array(texts)]), how)
     assert wrong.tolist() == [1, 3]
-    assert read.isna().tolist() == [False, True, True, True]
+    assert read.isna().tolist() == [False, True, True, True, True]
 
 
 # Target
@@ -251,6 +259,33 @@ def test_rows_without_a_key_are_told_apart_by_what_they_hold() -> None:
     assert found.rows["row_id"].is_unique
     other = of(twice.sample(frac=1, random_state=1), "left")
     assert set(found.rows["row_id"]) == set(other.rows["row_id"])
+
+
+def test_a_row_keeps_its_name_whatever_stands_beside_it() -> None:
+    rows = pd.DataFrame(
+        {"n": [1, 2], "x": [0.5, 1.5], "when": pd.to_datetime(["2024-01-05", "2024-01-06"])}
+    )
+    gap = float("nan")
+    beside = pd.DataFrame({"n": [gap], "x": [gap], "when": [pd.Timestamp("2024-01-07 10:30")]})
+    both = pd.concat([rows, beside], ignore_index=True)
+    both["when"] = both["when"].astype("datetime64[ns]")
+    alone = row_digests(rows, ["n", "x", "when"])
+    assert both["n"].dtype != rows["n"].dtype
+    assert row_digests(both, ["n", "x", "when"])[:2].tolist() == alone.tolist()
+
+
+def test_a_name_of_a_row_tells_nothing_of_a_person() -> None:
+    rows = people()[["contact", "spent", "plan", "left"]]
+    other = rows.assign(contact=[f"b{at}@example.org" for at in range(len(rows))])
+    assert of(rows, "left").key == ("row_id",)
+    assert of(rows, "left").rows["row_id"].equals(of(other, "left").rows["row_id"])
+    recipe = parse_recipe(sources_text(of(rows, "left")))
+    names = [
+        read_table(pa.Table.from_pandas(some, preserve_index=False), recipe)[0]["row_id"]
+        for some in (rows, other)
+    ]
+    assert names[0].equals(names[1])
+    assert names[0].tolist() == of(rows, "left").rows["row_id"].tolist()
 
 
 @pytest.mark.parametrize("target", ["left", "spent", "plan"])

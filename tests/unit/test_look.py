@@ -95,6 +95,14 @@ def test_what_is_suspicious_is_told_alone(plant: object, tmp_path: Path) -> None
     assert PLANTED[plant] in said[0]  # type: ignore[index]
 
 
+def test_whole_numbers_are_amounts_and_no_classes(tmp_path: Path) -> None:
+    rows = table()
+    rows["price"] = (rows["size"] * 100).round().astype(int)
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    found = look_at_file(str(tmp_path / "table.csv"), tmp_path / "look.html", "price")
+    assert [s.column for s in found if "share of the variance" in s.words] == ["size"]
+
+
 def test_a_table_without_faults_is_not_suspicious(tmp_path: Path) -> None:
     said, page = seen(table(), tmp_path)
     assert said == []

@@ -110,6 +110,12 @@ def test_it_starts_from_what_is_merged(runs: Runs, inbox: Path) -> None:
     assert "this is not the newest commit of main" in project.mlops("collect", expect=1).err
 
 
+def test_without_an_origin_there_is_nowhere_to_propose(trained: Project) -> None:
+    trained.git("remote", "remove", "origin")
+    said = trained.mlops("collect", expect=1).err
+    assert "there is no origin" in said
+
+
 def test_what_changed_most_comes_first() -> None:
     known = make_rows(2000).drop(columns="email")
     new = make_rows(500, 9000).drop(columns="email")

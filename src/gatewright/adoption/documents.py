@@ -205,7 +205,10 @@ def sources_text(profile: Profile) -> str:
     }
     body: dict[str, Any] = {"target": recipe.target, "columns": columns}
     if recipe.derived:
-        body["derived"] = {name: d.model_dump() for name, d in recipe.derived.items()}
+        body["derived"] = {
+            name: d.model_dump(mode="json", exclude_defaults=True)
+            for name, d in recipe.derived.items()
+        }
     if recipe.left_out:
         body["left_out"] = dict(recipe.left_out)
     head = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gatewright.contract.schema import Task
+from gatewright.contract.schema import PERIODS, Task
 from gatewright.errors import Misuse, Refused
 from gatewright.sources.guess_roles import (
     Guess,
@@ -148,8 +148,9 @@ class _Roles:
         derived: dict[str, Derived] = {}
         if not key:
             key = (ROW_ID,)
-            derived[ROW_ID] = Derived(of="*", part="digest of the row")
-            rows.insert(0, ROW_ID, row_digests(rows, [*self.recipe.columns]))
+            derived[ROW_ID] = Derived(of="*", part="digest of the row", without=tuple(personal))
+            names = [n for n in self.recipe.columns if n not in personal]
+            rows.insert(0, ROW_ID, row_digests(rows, names))
         time = guess_time(rows, open_names)
         group = guess_group(rows, open_names, key)
         self._say("withheld", guess_withheld(rows, open_names))
@@ -182,7 +183,7 @@ class _Roles:
         elif period:
             words = f"rows of one {period} may share what nobody recorded"
             self.evidence["group"] = Guess(period, words)
-        tested = self._tested(time.value if time else None, holdout, key, group)
+        tested = self._tested(time.value if time else None, holdout)
         counts = rows.loc[tested, name].value_counts() if not is_number else None
         return Profile(
             recipe=self.recipe.model_copy(update={"derived": derived}),
@@ -247,23 +248,18 @@ class _Roles:
         return f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}"
 
     def _period(self, time: str, holdout: tuple[str, str]) -> str | None:
-        """The longest of day, week and month that leaves enough of them to test by."""
+        """The shortest of day, week and month of which each holds more than single rows."""
         moments = self.rows[time]
         inside = moments[moments >= pd.Timestamp(holdout[0])]
-        for period, letter in (("day", "D"), ("week", "W"), ("month", "M")):
+        for period, letter in PERIODS.items():
             count = inside.dt.to_period(letter).nunique()
             # A column of that name would be meant.
             if period not in self.rows and count >= 20 and len(inside) >= 1.5 * count:
                 return period
         return None
 
-    def _tested(
-        self,
-        time: str | None,
-        holdout: tuple[str, str] | None,
-        key: tuple[str, ...],
-        group: Guess | None,
-    ) -> pd.Series:
+    def _tested(self, time: str | None, holdout: tuple[str, str] | None) -> pd.Series:
+        """Which rows test, about: without a time the stage `split` draws them, by a hash."""
         if time and holdout:
             return self.rows[time] >= pd.Timestamp(holdout[0])
         draw = np.random.default_rng(0).random(len(self.rows))

@@ -15,6 +15,7 @@ from gatewright.errors import Misuse, Refused
 from gatewright.looking.facts import facts_of, periods_of
 from gatewright.looking.page import page_of
 from gatewright.looking.suspicions import Suspicion, suspicions
+from gatewright.sources.guess_target import FEW_NUMBERS
 from gatewright.sources.guess_types import guess_type
 from gatewright.sources.recipe import Recipe, read_table
 
@@ -60,13 +61,18 @@ def _write(
     numbers = _as_number(rows[target]) if target else None
     period = periods_of(rows[time]) if time else None
     facts = [facts_of(name, rows[name], numbers, period) for name in rows]
-    is_number = target is not None and rows[target].dtype.kind == "f"
+    is_number = target is not None and _is_amount(rows[target])
     found = suspicions(rows, facts, target, is_number)
     if time:
         low, high = rows[time].min(), rows[time].max()
         lead += f" From {low:%Y-%m-%d} to {high:%Y-%m-%d}."
     write_whole(out, page_of(title, lead, facts, found, target))
     return found
+
+
+def _is_amount(target: pd.Series) -> bool:
+    """Whether a target is a number, and no code of a class."""
+    return target.dtype.kind in "iuf" and target.nunique() > FEW_NUMBERS
 
 
 def _as_number(target: pd.Series) -> np.ndarray | None:

@@ -38,6 +38,11 @@ def collect(root: Path) -> str:
     Refused where it is not, and for what `ingest` refuses.
     """
     git, github = Git(root), GitHub.of(root)
+    if not git.has_remote():
+        raise Refused(
+            "New data is proposed as a branch of origin, and there is no origin. Run `git remote "
+            "add origin URL` and push, or `uv run mlops ingest` alone."
+        )
     default = github.get("", Repository).default_branch if github else "main"
     if git("rev-parse", "HEAD") != git.default_tip():
         raise Refused(

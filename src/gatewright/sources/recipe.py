@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 NAME = "sources.yaml"
 DIGEST = "digest of the row"
 Part = Literal["weekday", "month", "hour", "digest of the row"]
-EXAMPLES = 3
 
 
 class ColumnRecipe(Strict):
@@ -50,10 +49,14 @@ class ColumnRecipe(Strict):
 
 
 class Derived(Strict):
-    """A column that is made of others: a part of a date, or a digest of the whole row."""
+    """A column that is made of others: a part of a date, or a digest of the whole row.
+
+    A digest is of all columns but `without`: who knows the rest of a row could try names on it.
+    """
 
     of: str
     part: Part
+    without: tuple[str, ...] = ()
 
 
 class Origin(Strict):
@@ -78,7 +81,7 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class Unread:
-    """What could not be read: in which rows (positions from 0), and some of the values."""
+    """What could not be read: in which rows (positions from 0), and why."""
 
     column: str
     rows: NDArray[np.intp]
@@ -113,7 +116,8 @@ def read_table(table: pa.Table, recipe: Recipe) -> tuple[pd.DataFrame, list[Unre
     rows = pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
     for name, derived in recipe.derived.items():
         if derived.part == DIGEST:
-            rows.insert(0, name, row_digests(rows, [*recipe.columns]))
+            names = [of for of in recipe.columns if of not in derived.without]
+            rows.insert(0, name, row_digests(rows, names))
         elif derived.of in rows:
             rows[name] = part_of(rows[derived.of], derived.part)
     return rows, unread
@@ -244,13 +248,22 @@ def part_of(moments: pd.Series, part: Part) -> pd.Series:
 
 
 def row_digests(rows: pd.DataFrame, names: list[str]) -> pd.Series:
-    """A name for each row that follows from what it holds; rows that are alike are counted."""
+    """A name for each row that follows from what it holds; rows that are alike are counted.
+
+    It does not hang on the rows beside it: pandas makes whole numbers floats where one is missing,
+    and leaves midnight away where all moments are at midnight.
+    """
     import pandas as pd
 
     named = [name for name in sorted(names) if name in rows]
     texts = pd.Series("", index=rows.index)
     for name in named:
-        texts = texts + "\x1f" + rows[name].astype("str").fillna("")
+        values = rows[name]
+        if values.dtype.kind == "M":
+            values = values.astype("datetime64[us]").astype("int64")
+        elif values.dtype.kind in "iuf":
+            values = values.astype("float64")
+        texts = texts + "\x1f" + values.astype("str").mask(rows[name].isna(), "")
     digests = texts.map(lambda text: hashlib.sha256(text.encode()).hexdigest()[:16])
     again = digests.groupby(digests).cumcount()
     return digests.where(again == 0, digests + "-" + again.astype("str"))
