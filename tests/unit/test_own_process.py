@@ -94,3 +94,16 @@ def test_what_leaves_a_process_behind_is_not_waited_for(tmp_path: Path) -> None:
 def test_an_answer_that_is_none_is_no_answer() -> None:
     with pytest.raises(Undecided, match="with status 1"):
         apart(lambda: lambda: None, "It")
+
+
+def test_who_stops_reading_a_report_is_told_of_no_fault(trained: Project) -> None:
+    """Rich would end the process itself, as if code that was called had done so."""
+    command = [sys.executable, "-m", "gatewright", "gate"]
+    with subprocess.Popen(
+        command, cwd=trained.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 2

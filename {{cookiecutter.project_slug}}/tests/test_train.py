@@ -129,17 +129,22 @@ def test_settings_that_cannot_be_followed_end_in_a_sentence(
         train.build_model(settings(params, "gradient_boosting") | {key: value}, contract)
 
 
-def test_the_stage_writes_model_and_baseline(
+@pytest.fixture
+def project(
     contract: dict[str, Any],
     params: dict[str, Any],
-    rows: pd.DataFrame,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The folder in which the stage runs, without rows."""
     monkeypatch.chdir(tmp_path)
     Path("contract.yaml").write_text(yaml.safe_dump(contract))
     Path("params.yaml").write_text(yaml.safe_dump(params))
     Path("data/split").mkdir(parents=True)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_stage_writes_model_and_baseline(rows: pd.DataFrame) -> None:
     rows.to_parquet("data/split/train.parquet")
     train.main()
     assert sorted(path.name for path in Path("model").iterdir()) == [
@@ -148,17 +153,10 @@ def test_the_stage_writes_model_and_baseline(
     ]
 
 
+@pytest.mark.usefixtures("project")
 def test_a_column_without_a_value_ends_in_a_sentence(
-    contract: dict[str, Any],
-    params: dict[str, Any],
-    rows: pd.DataFrame,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    contract: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("contract.yaml").write_text(yaml.safe_dump(contract))
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    Path("data/split").mkdir(parents=True)
     first = model_columns(contract)[0]
     rows.assign(**{first: None}).to_parquet("data/split/train.parquet")
     with pytest.raises(SystemExit, match="no training row has a value"):

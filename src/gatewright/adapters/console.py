@@ -14,7 +14,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # All but tab, end of line, and the colours of a terminal; then what turns the order of letters.
 _CONTROL = re.compile(
@@ -103,6 +106,17 @@ def aside() -> Iterator[None]:
         os.close(answer)
 
 
+def terminal(**settings: Any) -> Console:
+    """Rich's console; whoever stops reading it is no end of the program with a status of Rich's."""
+    from rich.console import Console
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Terminal(**settings)
+
+
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
     """Print rows in columns; on a terminal too narrow for them, each cell wrapped in its column.
 
@@ -123,14 +137,13 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> No
 
 def _wrap(cells: Sequence[Sequence[str]]) -> None:
     # Imported only here: it costs as much time as all else that `mlops status` does.
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console(color_system=None).print(table)
+    terminal(color_system=None).print(table)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -88,6 +88,12 @@ def read_source(
     return _named(found)
 
 
+def stem_of(place: str) -> str:
+    """A name for what is read from a place, of letters, digits and hyphens."""
+    stem = re.sub(r"[^a-z0-9]+", "-", Path(place).name.partition(".")[0].lower()).strip("-")
+    return stem or "table"
+
+
 def without_password(place: str) -> str:
     """A place without the password that it may hold."""
     return re.sub(r"//[^/@]*@", "//…@", place)

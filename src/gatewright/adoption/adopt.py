@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from gatewright.adapters.console import aside
 from gatewright.adapters.dvc import must, run_pipeline
 from gatewright.adapters.files import read_text, write_whole
 from gatewright.adapters.git import Git
-from gatewright.adapters.source_files import read_source, without_password
+from gatewright.adapters.source_files import read_source, stem_of, without_password
 from gatewright.adapters.tables import read_parquet
 from gatewright.adoption.documents import (
     about_text,
@@ -32,6 +31,7 @@ from gatewright.contract.schema import Task, parse_contract, read_contract
 from gatewright.errors import Refused
 from gatewright.evaluation.groups import groups_of
 from gatewright.paths import TEST
+from gatewright.pipeline.data_check import RAW
 from gatewright.sources.recipe import NAME as SOURCES
 from gatewright.sources.recipe import parse_recipe
 
@@ -40,7 +40,6 @@ WRITTEN = (
     *("contract.yaml", "gates.yaml", "params.yaml", SOURCES, "README.md", "data/README.md"),
     *("docs/model-card-words.md", "dvc.lock", "data/raw.dvc", "data/.gitignore"),
 )
-RAW = "data/raw"
 FOLDERS = (RAW, "data/incoming", "data/split", "model", "reports")
 METRICS = "reports/metrics.json"
 
@@ -95,7 +94,7 @@ def adopt(
     with _all_or_nothing(root):
         _empty(root)
         say("write the data, the contract and the parameters")
-        write_whole(root / RAW / f"{_stem(place)}.parquet", _parquet(found))
+        write_whole(root / RAW / f"{stem_of(place)}.parquet", _parquet(found))
         for path, text in texts.items():
             write_whole(root / path, text)
         say("run the pipeline: check, split, train, evaluate, model card")
@@ -119,12 +118,6 @@ def _as_split(root: Path, found: Profile) -> Profile:
         fewest_of_a_class=fewest,
         test_groups=None if groups is None else int(groups.max()) + 1,
     )
-
-
-def _stem(place: str) -> str:
-    """A name for the file in data/raw, of letters, digits and hyphens."""
-    stem = re.sub(r"[^a-z0-9]+", "-", Path(place).name.partition(".")[0].lower()).strip("-")
-    return stem or "table"
 
 
 def _parquet(found: Profile) -> bytes:

@@ -16,6 +16,7 @@ import pandas as pd
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.adoption.profile import CLOSED, Profile
 from gatewright.contract.holes import hole
+from gatewright.evaluation.intervals import to_digits
 from gatewright.sources.recipe import DIGEST, ColumnRecipe
 
 _PARTS = {
@@ -105,17 +106,9 @@ def _prediction(profile: Profile) -> list[str]:
         "prediction:",
         f"  name: {quoted('predicted_' + name)}",
         f"  description: {quoted(said)}",
-        f"  min: {_round(low - room, math.floor):.12g} # of {low:g} to {high:g} in the table",
-        f"  max: {_round(high + room, math.ceil):.12g}",
+        f"  min: {to_digits(low - room, 2, -1):.12g} # of {low:g} to {high:g} in the table",
+        f"  max: {to_digits(high + room, 2, 1):.12g}",
     ]
-
-
-def _round(value: float, towards: Any) -> float:
-    """To two significant digits, outward."""
-    if not value:
-        return 0.0
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
-    return float(towards(value / step) * step)
 
 
 def _column_line(profile: Profile, name: str) -> str:
@@ -184,8 +177,8 @@ def _range(numbers: np.ndarray, kind: str) -> list[str]:
     """Bounds that known values keep with room: as far again on either side, and no sign more."""
     low, high = float(numbers.min()), float(numbers.max())
     room = high - low
-    least = 0.0 if low >= 0 else _round(low - room, math.floor)
-    most = 0.0 if high <= 0 else _round(high + room, math.ceil)
+    least = 0.0 if low >= 0 else to_digits(low - room, 2, -1)
+    most = 0.0 if high <= 0 else to_digits(high + room, 2, 1)
     if kind == "integer":
         least, most = math.floor(least), math.ceil(most)
     return [f"min: {least:.12g}", f"max: {most:.12g}"]

@@ -10,7 +10,9 @@ from typing import Any
 from gatewright.adoption.documents import quoted
 from gatewright.adoption.profile import SHARE, Profile
 from gatewright.contract.schema import PERIODS
+from gatewright.evaluation.intervals import to_digits
 from gatewright.evaluation.leakage import NEAR
+from gatewright.evaluation.metrics import rises
 
 # For each task the metrics that judge; the first one leads.
 JUDGES = {
@@ -18,7 +20,6 @@ JUDGES = {
     "multiclass": ("roc_auc_ovr", "log_loss"),
     "regression": ("r2", "mean_absolute_error"),
 }
-RISES = {"roc_auc", "roc_auc_ovr", "average_precision", "r2"}
 ENOUGH = 200  # test rows from which on something can be told, as a rule
 ENOUGH_OF_A_CLASS = 40
 ENOUGH_GROUPS = 15
@@ -183,7 +184,7 @@ def _repeats(profile: Profile) -> str:
         share = float(table.duplicated(keep=False).mean())
         if share >= least:
             error = math.sqrt(share * (1 - share) / max(profile.test_rows, 1))
-            most = min(_rounded(least + 2 * error, 1, 2), 1.0)
+            most = min(to_digits(least + 2 * error, 2, 1), 1.0)
             lines.append(f"\n    {setting}: {_number(most)} # {share:.1%} of the rows {words}")
     return "".join(lines)
 
@@ -207,30 +208,22 @@ def _proposed(
     """Bounds and margins by metric, and the least gain on the rule of thumb."""
     bounds, margins = {}, {}
     for name in metrics:
-        rises = name in RISES
+        higher = rises(name)
         entry = measured["metrics"].get(name) if measured else None
         if entry is None:
-            bounds[name] = "{min: 0}" if rises else "{max: 1000000000}"
+            bounds[name] = "{min: 0}" if higher else "{max: 1000000000}"
             margins[name] = 0.01
             continue
         got, gain = entry["candidate"], entry["gain"]
-        edge = got["low"] if rises else got["high"]
-        side = "min" if rises else "max"
-        value = _rounded(edge, -1 if rises else 1) if math.isfinite(edge) else 0
+        edge = got["low"] if higher else got["high"]
+        side = "min" if higher else "max"
+        value = to_digits(edge, 3, -1 if higher else 1) if math.isfinite(edge) else 0
         bounds[name] = f"{{{side}: {_number(value)}}}"
         # What the rows can tell of two models that are as unlike as these two.
         half = (gain["high"] - gain["low"]) / 2
         least = abs(got["value"]) * 0.005
-        margins[name] = _rounded(max(half if math.isfinite(half) else 0.1, least, 1e-6), 1, 2)
+        margins[name] = to_digits(max(half if math.isfinite(half) else 0.1, least, 1e-6), 2, 1)
     return bounds, margins, 0.0
-
-
-def _rounded(value: float, towards: int, digits: int = 3) -> float:
-    """To some significant digits, never towards what is stricter than the value."""
-    if not abs(value) > 0:
-        return 0.0
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
-    return float(f"{(math.ceil if towards > 0 else math.floor)(value / step) * step:.12g}")
 
 
 def _number(value: float) -> str:

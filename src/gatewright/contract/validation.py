@@ -6,7 +6,7 @@ told by a reason of our own, and its words are made from the reason in one place
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
@@ -138,13 +138,18 @@ def violations(contract: Contract, rows: pd.DataFrame, arriving: bool = False) -
     Returns a table with a line a fault: column, reason (a `Reason`), fault (its words), rows (how
     many), first_row (position from 0), example. It is empty for good data.
     """
-    import pandas as pd
-
     of_type = list(_by_type(contract, rows, arriving))
     wrong = {case.column for case in of_type}  # nothing else is asked of such a column
     in_blocks = _in_blocks(contract, rows, arriving, wrong)
+    return _as_table(contract, (*of_type, *in_blocks, *_in_all(contract, rows, wrong)))
+
+
+def _as_table(contract: Contract, cases: Iterable[_Case]) -> pd.DataFrame:
+    """A line for each column and reason, as `violations` returns it."""
+    import pandas as pd
+
     grouped: dict[tuple[str, Reason], list[_Case]] = {}
-    for case in (*of_type, *in_blocks, *_in_all(contract, rows, wrong)):
+    for case in cases:
         grouped.setdefault((case.column, case.reason), []).append(case)
     found = []
     for (name, reason), of in grouped.items():
@@ -164,8 +169,6 @@ def sort_out(
 
     The latter by position, with the words of each fault. Of rows with one key the first is good.
     """
-    import pandas as pd
-
     of_type = list(_by_type(contract, rows, arriving))
     without = {case.column for case in of_type}
     cases = [*of_type, *_in_blocks(contract, rows, arriving, without)]
@@ -181,20 +184,7 @@ def sort_out(
         for row in again.nonzero()[0]:
             words = f"{', '.join(contract.key)}: {describe(Reason.REPEATED_KEY)}"
             by_row.setdefault(int(row), []).append(words)
-    table = [
-        (
-            case.column,
-            case.reason,
-            ": ".join(
-                filter(None, (describe(case.reason, contract.columns.get(case.column)), case.more))
-            ),
-            case.rows,
-            case.row,
-            "",
-        )
-        for case in whole
-    ]
-    return pd.DataFrame(table, columns=TABLE), by_row
+    return _as_table(contract, whole), by_row
 
 
 def _by_type(contract: Contract, rows: pd.DataFrame, arriving: bool) -> Iterator[_Case]:

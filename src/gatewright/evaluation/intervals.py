@@ -1,6 +1,7 @@
 """What follows from an estimate and its standard error."""
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from statistics import NormalDist
 from typing import Any
 
@@ -54,6 +55,14 @@ def reach(confidence: float, questions: int) -> float:
     tail = (1 - confidence) / 2
     normal = NormalDist()
     return normal.inv_cdf(1 - min(tail, 2 * tail / max(questions, 1))) / normal.inv_cdf(1 - tail)
+
+
+def to_digits(value: float, digits: int, towards: int) -> float:
+    """A value to some significant digits, rounded up (towards > 0) or down."""
+    if not abs(value) > 0:
+        return 0.0
+    step = 10.0 ** (floor(log10(abs(value))) - digits + 1)
+    return float(f"{(ceil if towards > 0 else floor)(value / step) * step:.12g}")
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gatewright.adapters.console import terminal
 from gatewright.adapters.files import write_whole
 from gatewright.adapters.markdown import cell
 from gatewright.errors import Refused
@@ -279,10 +280,9 @@ def plain(text: str) -> str:
 
 def explain(verdict: Verdict) -> None:
     """Print each check's question, number, interval, bound and answer."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal()
     for answer in verdict.answers:
         console.print(f"\n{answer.check}: {answer.question}", markup=False, style="bold")
         table = Table("subject", "value", "interval", "bound", "answer", "finding")
@@ -305,10 +305,9 @@ def explain(verdict: Verdict) -> None:
 
 def show(verdict: Verdict) -> None:
     """Print the answer, what stops, the figures, and what later environments would say."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal()
     _conclude(console, verdict)
     for check, finding in verdict.headline:
         about = ", ".join(filter(None, (check, finding.subject)))

@@ -9,30 +9,24 @@ import pandas as pd
 
 from gatewright.adapters.files import write_whole
 from gatewright.adapters.source_files import read_source
-from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import read_contract
 from gatewright.errors import Misuse, Refused
 from gatewright.looking.facts import facts_of, periods_of
 from gatewright.looking.page import page_of
 from gatewright.looking.suspicions import Suspicion, suspicions
+from gatewright.pipeline.data_check import RAW, public_rows
 from gatewright.sources.guess_target import FEW_NUMBERS
 from gatewright.sources.guess_types import guess_type
 from gatewright.sources.recipe import Recipe, read_table
 
-RAW = "data/raw"
 PAGE = "reports/look.html"
 
 
 def look_at_raw(root: Path, out: Path) -> list[Suspicion]:
     """Write the page about data/raw. Personal columns are left out of it."""
     contract = read_contract(root)
-    names = [n for n, c in contract.columns.items() if not c.personal]
-    files = sorted((root / RAW).glob("*.parquet"))
-    if not files:
-        raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
-    wanted = [*names, contract.target.name]
-    rows = pd.concat([read_parquet(path, columns=wanted) for path in files], ignore_index=True)
-    lead = f"{len(rows):,} rows of {len(files)} files in {RAW}, {len(wanted)} columns."
+    rows = public_rows(root, contract)
+    lead = f"{len(rows):,} rows in {RAW}, {rows.shape[1]} columns."
     return _write(out, contract.name, lead, rows, contract.target.name, contract.time)
 
 

@@ -50,6 +50,16 @@ def check(root: Path) -> None:
     print(f"{len(tables)} files, {sum(map(len, tables.values())):,} rows: contract kept")
 
 
+def public_rows(root: Path, contract: Contract) -> pd.DataFrame:
+    """All rows of data/raw, in the order of the files, without the personal columns."""
+    names = [name for name, column in contract.columns.items() if not column.personal]
+    files = sorted((root / RAW).glob("*.parquet"))
+    if not files:
+        raise Refused(f"There is no Parquet file in {RAW}. Run `uv run mlops setup` to get it.")
+    wanted = [*names, contract.target.name]
+    return pd.concat([read_parquet(path, columns=wanted) for path in files], ignore_index=True)
+
+
 def _is_known(path: Path) -> bool:
     return path.suffix == ".parquet" or path.name in (".gitignore", ".DS_Store")
 

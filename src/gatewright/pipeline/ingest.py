@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import pandas as pd
 
 from gatewright.adapters.files import read_text, refuse_special, write_whole
 from gatewright.adapters.git import Git
-from gatewright.adapters.source_files import NoRows, read_source
+from gatewright.adapters.source_files import NoRows, read_source, stem_of
 from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, read_contract
 from gatewright.contract.validation import Reason, describe, sort_out
@@ -108,7 +107,6 @@ def _arrived(
     places: Sequence[str],
     query: str | None,
 ) -> list[Batch]:
-    values = {"since": _latest(root, contract).to_pydatetime()}
     if not places:
         if recipe is None or recipe.origin is None:
             raise Misuse(
@@ -122,6 +120,9 @@ def _arrived(
                 "not known where new rows come from. Set it."
             )
         places, query = [place], query or recipe.origin.query
+    values = {}
+    if query and ":since" in query:  # which asks all files
+        values["since"] = _latest(root, contract).to_pydatetime()
     batches: dict[str, Batch] = {}
     for place in places:
         if "://" not in place:
@@ -149,11 +150,11 @@ def _read(place: str, query: str | None, recipe: Recipe | None, values: Mapping[
     for found in unread:
         for row in found.rows:
             bad.setdefault(int(row), []).append(f"{found.column}: {found.why}")
-    stem = re.sub(r"[^a-z0-9]+", "-", Path(place).name.partition(".")[0].lower()).strip("-")
+    stem = stem_of(place)
     if "://" in place or query:  # the next time other rows come from there
         told = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
-        stem = f"{stem or 'batch'}-{hashlib.sha256(told).hexdigest()[:8]}"
-    return Batch(f"{stem or 'batch'}.parquet", rows, bad)
+        stem = f"{stem}-{hashlib.sha256(told).hexdigest()[:8]}"
+    return Batch(f"{stem}.parquet", rows, bad)
 
 
 def _refuse_from_within(root: Path, git: Git, contract: Contract, source: Path) -> None:

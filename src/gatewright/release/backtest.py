@@ -12,6 +12,7 @@ from gatewright.adapters.model_file import allowed_types
 from gatewright.adapters.strict_yaml import to_yaml
 from gatewright.errors import Refused
 from gatewright.evaluation.bootstrap import Measured
+from gatewright.evaluation.intervals import to_digits
 from gatewright.gate.inputs import BASELINE, CANDIDATE, CHAMPION, GateInputs, gather
 from gatewright.gate.judged_rows import Place, with_judged_rows
 from gatewright.gate.policy import Policy
@@ -150,25 +151,15 @@ def _proposed(measured: Measured, bounds: list[str], margins: list[str]) -> dict
     return {
         "bounds": {
             "metrics": {
-                name: {"min": _rounded(got[name].low, -1)}
+                name: {"min": to_digits(got[name].low, 3, -1)}
                 if higher[name]
-                else {"max": _rounded(got[name].high, 1)}
+                else {"max": to_digits(got[name].high, 3, 1)}
                 for name in bounds
             }
         },
         "champion": {
             "metrics": {
-                name: _rounded(measured.smallest(name, CANDIDATE, other), 1) for name in margins
+                name: to_digits(measured.smallest(name, CANDIDATE, other), 3, 1) for name in margins
             }
         },
     }
-
-
-def _rounded(value: float, towards: int) -> float:
-    """To three significant digits, never towards what is stricter than the value."""
-    from math import ceil, floor, log10
-
-    if not abs(value) > 0:
-        return 0.0
-    step = 10.0 ** (floor(log10(abs(value))) - 2)
-    return float(f"{(ceil if towards > 0 else floor)(value / step) * step:.12g}")

@@ -16,10 +16,9 @@ from gatewright.adapters.git import REMOTE, Git
 from gatewright.adapters.github import Forbidden, GitHub
 from gatewright.adapters.github_answers import Repository
 from gatewright.adapters.markdown import cell
-from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import Contract, read_contract
 from gatewright.errors import Refused
-from gatewright.pipeline.data_check import RAW
+from gatewright.pipeline.data_check import public_rows
 from gatewright.pipeline.ingest import Ingested, ingest
 from gatewright.release.github_release import propose
 from gatewright.release.trained_branch import how_checks_start
@@ -54,7 +53,7 @@ def collect(root: Path) -> str:
     with aside():
         get_ready(root)
     contract = read_contract(root)
-    known = _rows(root, contract, but=())
+    known = public_rows(root, contract)
     came = ingest(root, ())
     if not came.batches:
         return came.sentence
@@ -83,14 +82,6 @@ def collect(root: Path) -> str:
             f"it at {page}"
         )
     return f"{came.sentence}\n{page}: {how_checks_start(github, BRANCH)}"
-
-
-def _rows(root: Path, contract: Contract, but: tuple[str, ...]) -> pd.DataFrame:
-    """What is known, the personal columns left out."""
-    names = [n for n, c in contract.columns.items() if not c.personal]
-    wanted = [*names, contract.target.name]
-    files = [p for p in sorted((root / RAW).glob("*.parquet")) if p.name not in but]
-    return pd.concat([read_parquet(path, columns=wanted) for path in files], ignore_index=True)
 
 
 def changes_of(known: pd.DataFrame, new: pd.DataFrame, contract: Contract) -> list[list[str]]:
