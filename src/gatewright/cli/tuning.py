@@ -18,7 +18,7 @@ def add_to(parser: Parser) -> None:
     search.add_argument("--trials", type=int, help="how many (default: as params.yaml says)")
     search.add_argument("--jobs", type=int, default=1, help="processes side by side (default: 1)")
     search.add_argument("--dry-run", action="store_true", help="only tell, and write nothing")
-    search.add_argument("--take-part", type=int, help=argparse.SUPPRESS)
+    search.add_argument("--take-part", type=int, nargs=2, help=argparse.SUPPRESS)
     tried = parser.command(
         "experiments", _experiments, "what was tried, by commit, and what came of it", reads=True
     )
@@ -31,7 +31,7 @@ def _search(arguments: Arguments) -> None:
     from gatewright.tuning.search import search, take_part
 
     if arguments.take_part is not None:
-        take_part(arguments.root, arguments.take_part)
+        take_part(arguments.root, *arguments.take_part)
         return
     if not 1 <= arguments.jobs <= 64 or (arguments.trials or 1) < 1:
         raise Misuse("--jobs is a number from 1 to 64, and --trials one from 1 on.")

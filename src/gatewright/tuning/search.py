@@ -8,7 +8,6 @@ was stopped, and several processes share it.
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,13 +66,14 @@ def search(
 ) -> Found:
     """Try parameters; where the best is proven better, write it into params.yaml.
 
-    The interval of the gain knows how many were tried (Bonferroni). No test row is asked.
+    The interval of the gain knows how many were tried (Bonferroni). No test row is asked. With one
+    process the same search tries the same; of several, which comes first is the machine's.
     """
     work = _Work.of(root)
     count = trials or work.search.trials
     start = len(work.study().trials)
-    others = [_start(root, count // jobs) for _ in range(jobs - 1)]
-    work.run(count - sum(count // jobs for _ in others), say)
+    others = [_start(root, count // jobs, start + part) for part in range(1, jobs)]
+    work.run(count - sum(count // jobs for _ in others), say, seed=start)
     for other in others:
         if other.wait():
             raise Undecided(
@@ -87,13 +87,14 @@ def search(
     return found
 
 
-def take_part(root: Path, trials: int) -> None:
+def take_part(root: Path, trials: int, seed: int) -> None:
     """Try some, as one process of several."""
-    _Work.of(root).run(trials, lambda _: None)
+    _Work.of(root).run(trials, lambda _: None, seed)
 
 
-def _start(root: Path, trials: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gatewright", "search", "--take-part", str(trials)]
+def _start(root: Path, trials: int, seed: int) -> subprocess.Popen[bytes]:
+    part = ("--take-part", str(trials), str(seed))
+    command = [sys.executable, "-m", "gatewright", "search", *part]
     return subprocess.Popen(command, cwd=root)
 
 
@@ -126,7 +127,7 @@ class _Work:
         folds = folds_of(rows, contract, wanted.folds)
         return cls(root, contract, wanted, train, rows, folds, metric, _builder(root), plain)
 
-    def study(self) -> Any:
+    def study(self, seed: int = 0) -> Any:
         """What was tried on these rows, of this space: another one begins anew."""
         try:
             import optuna
@@ -147,13 +148,13 @@ class _Work:
             storage=JournalStorage(JournalFileBackend(str(path))),
             study_name=f"{digest(self.root / TRAIN)[:12]}-{text_digest(about)[:12]}",
             direction="maximize" if self.metric.higher_is_better else "minimize",
-            sampler=optuna.samplers.TPESampler(seed=os.getpid()),
+            sampler=optuna.samplers.TPESampler(seed=seed),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
             load_if_exists=True,
         )
 
-    def run(self, trials: int, say: Callable[[str], None]) -> None:
-        study = self.study()
+    def run(self, trials: int, say: Callable[[str], None], seed: int) -> None:
+        study = self.study(seed)
         if not study.trials:  # today's parameters are what others are held against
             study.enqueue_trial({path: get(self.train, path) for path in self.search.space})
 
