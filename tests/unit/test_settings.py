@@ -138,6 +138,7 @@ def test_a_plan_without_reviewers_still_gets_the_rest(guarded: Project, hub: Hub
     hub.lacks.add("reviewers")
     told = " ".join(apply(guarded)["changed"])
     assert "environment production, WITHOUT reviewers" in told
+    assert told.count("WITHOUT") == 1  # of the others nothing is asked that this plan refuses
     assert "pull requests to the branch registry" in told
     assert hub.permissions["can_approve_pull_request_reviews"] is True
     assert set(hub.environments) == set(PLACES)

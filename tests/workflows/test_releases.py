@@ -134,7 +134,7 @@ def test_a_check_that_a_pull_request_forged_is_found_at_registration(
     merged.merge()
     walk = merged.pushed()
     assert walk.jobs == {"register": "failure"}, walk.end
-    assert "Not registered" in walk.log
+    assert "Not registered. No: the model may not enter dev. " in walk.log
     assert merged.project.live()["dev"] is None
 
 
