@@ -28,6 +28,8 @@ def compare(old: Contract, new: Contract) -> tuple[Change, list[str]]:
         why.append("the recommended actions are others")
     if new.prediction.min < old.prediction.min or new.prediction.max > old.prediction.max:
         why.append("the prediction's range is wider")
+    if gone := sorted(set(old.serve) - set(new.serve)):
+        why.append(f"it can no longer be asked by {', '.join(gone)}")
     for name, before in old.columns.items():
         after = new.columns.get(name)
         if after is None:

@@ -24,6 +24,7 @@ from gatewright.errors import Refused
 
 M = TypeVar("M", bound=BaseModel)
 Task = Literal["binary", "multiclass", "regression"]
+Form = Literal["api", "sql"]
 PERIODS = {"day": "D", "week": "W", "month": "M"}  # of the time column, as pandas names them
 
 
@@ -138,7 +139,8 @@ class Contract(Strict):
     """The schema of a request and of an answer, for one target.
 
     `group` names a column whose rows belong together (one customer, one machine), or the day, week
-    or month of the time column, so that intervals resample groups and not rows.
+    or month of the time column, so that intervals resample groups and not rows. `serve` names the
+    forms in which a version can be asked, beside scikit-learn's.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Contract(Strict):
     prediction: Prediction
     decision: Decision | None = None
     slices: tuple[str, ...] = ()
+    serve: tuple[Form, ...] = ()
     columns: dict[str, Column]
 
     @model_validator(mode="after")

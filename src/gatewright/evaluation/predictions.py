@@ -1,6 +1,6 @@
 """Rows in, answers out; the same for the gate, the reports and, later, the API."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gatewright.adapters.model_file import Model, allowed_types, load_model
 from gatewright.adapters.tables import read_parquet
-from gatewright.contract.schema import Contract
+from gatewright.contract.schema import Column, Contract
 from gatewright.errors import Refused
 from gatewright.paths import BASELINE, MODEL, TEST
 
@@ -260,12 +260,20 @@ def _flat(answers: Mapping[str, Answers], contract: Contract) -> Iterable[tuple[
             yield columns[-1], said.copied("labels")
 
 
-def request_rows(requests: list[dict[str, Any]], contract: Contract) -> pd.DataFrame:
-    """A table of requests, shape (n, features), typed as the contract says."""
-    rows = pd.DataFrame(requests, columns=contract.features)
-    kinds = {}
-    for name in contract.features:
-        column = contract.columns[name]
-        integer = "Int64" if column.nullable else "int64"
-        kinds[name] = _KINDS.get(column.type, integer)
-    return rows.astype(kinds)
+def request_rows(
+    requests: list[dict[str, Any]], contract: Contract, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """A table of requests, shape (n, features) or of the columns `names`, as the contract types it.
+
+    A missing text or truth value is None or nan, as it is in a table that was read.
+    """
+    rows = pd.DataFrame(requests, columns=list(names or contract.features))
+    return rows.astype({name: _kind(contract.columns[name]) for name in rows})
+
+
+def _kind(column: Column) -> Any:
+    if column.type == "boolean" and column.nullable:
+        return object
+    if column.type == "integer":
+        return "Int64" if column.nullable else "int64"
+    return _KINDS[column.type]

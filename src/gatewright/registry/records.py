@@ -32,7 +32,8 @@ class VersionRecord:
     """What a version is. Digests are sha256 but for `data`, which holds DVC's md5.
 
     `golden` holds requests with the answers that the model gave when it was registered;
-    `reproduced` is what proved that the files follow from data and code.
+    `reproduced` is what proved that the files follow from data and code; `forms` says of each form
+    that the contract asks for how far it is from the model at most, or why it is refused.
     """
 
     version: str
@@ -51,6 +52,7 @@ class VersionRecord:
     golden: list[dict[str, Any]]
     slices: dict[str, Any] | None = None
     reproduced: str | None = None
+    forms: dict[str, Any] | None = None
     signature: dict[str, str] | None = None
     format: int | None = FORMAT
 

@@ -6,13 +6,17 @@ the command before that leaves the old state, and running it again completes it.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 from gatewright.adapters.console import aside
 from gatewright.adapters.dvc import describe, reproduce
 from gatewright.adapters.files import read_text, text_digest
+from gatewright.adapters.model_file import allowed_types
 from gatewright.adapters.signing import sign
-from gatewright.contract.schema import parse_contract
+from gatewright.contract.schema import Contract, parse_contract
+from gatewright.forms.make import Forms, make_forms
 from gatewright.paths import BASELINE, MODEL, TEST, TRAIN
 from gatewright.pipeline.attestation import not_attested
 from gatewright.pipeline.changes import lock_at
@@ -85,8 +89,10 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
     how = _reproduced(workspace, registry, parse_lock(source.lock))
     progress.step("4/6 store data and models")
     workspace.storage.push()
-    progress.step("5/6 verify them at the far end")
     files = [describe(workspace.root, path) for path in VERSION_FILES]
+    forms = _forms(workspace, parse_contract(source.contract), first)
+    files += forms.files
+    progress.step("5/6 verify them at the far end")
     workspace.storage.verify(files, first)
     progress.step(f"6/6 write {version} into the registry")
     record = VersionRecord(
@@ -104,11 +110,24 @@ def _register(workspace: Workspace, build: bool) -> Outcome:
         golden=golden(workspace.root, parse_contract(source.contract)),
         slices=verdict.slices,
         reproduced=how,
+        forms=forms.told or None,
     )
     record = replace(record, signature=sign(workspace.root, record.statement))
     registry.write(record, f"Register {version}", tag=(f"v{version}", commit))
     words = f"Registered {version}: {'; '.join(because)}."
     return Outcome(Kind.REGISTERED, version, words, verdict)
+
+
+def _forms(workspace: Workspace, contract: Contract, environment: str) -> Forms:
+    """Make, prove and store the forms that the contract asks for."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        forms = make_forms(workspace.root, contract, allowed_types(workspace.root), folder)
+        workspace.storage.store(forms.files, folder, environment)
+    for form, told in forms.told.items():
+        if "refused" in told:
+            progress.say(f"it cannot be asked by {form}: {told['refused']}")
+    return forms
 
 
 def _reproduced(workspace: Workspace, registry: Registry, lock: Lock) -> Reproduce:
