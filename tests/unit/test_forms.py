@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
-from gatewright.forms.ask import Asker, quick, walked
+from gatewright.forms.ask import Asker, linked, quick, walked
 from gatewright.forms.compile import NoPlan, compile_model
-from gatewright.forms.plan import Lookup, Plan, Trees, parse_plan, plan_text
+from gatewright.forms.explain import Explainer
+from gatewright.forms.plan import Linear, Lookup, Plan, Trees, parse_plan, plan_text
 from gatewright.forms.prove import (
     Proof,
     asked,
@@ -40,6 +42,7 @@ from gatewright.forms.prove import (
     hard_rows,
     model_answers,
     plain_rows,
+    requests_of,
 )
 from gatewright.forms.sql import DIALECTS, Dialect, sql_of
 
@@ -380,3 +383,70 @@ def test_equal_models_are_equal_plans() -> None:
         plan: Plan = Made(*MODELS["boosting of counts"]).plan
         texts.append(plan_text(plan))
     assert texts[0] == texts[1]
+
+
+def _expected(tree: Any, known: set[int], columns: list[float], node: int = 0) -> float:
+    """The mean of a tree where only some columns are known: by its definition."""
+    left, right = tree.left[node], tree.right[node]
+    if left < 0:
+        return float(tree.values[node][0])
+    column, cover = tree.column[node], tree.cover
+    if column in known:
+        value = columns[column]
+        goes = tree.missing_left[node] if value != value else value <= tree.threshold[node]
+        return _expected(tree, known, columns, left if goes else right)
+    share = cover[left] / cover[node]
+    below, beside = (_expected(tree, known, columns, child) for child in (left, right))
+    return float(share * below + (1 - share) * beside)
+
+
+def test_contributions_of_trees_are_shapley_values() -> None:
+    """Against the definition: every order in which the columns may become known."""
+    made = Made(*MODELS["boosting of several classes"])
+    head = made.plan.head
+    assert isinstance(head, Trees)
+    few = replace(head, trees=head.trees[:6], outputs=head.outputs[:6])
+    plan = replace(made.plan, head=few)
+    explainer = Explainer(plan)
+    for request in list(requests_of(made.rows))[-3:]:
+        columns = explainer.asker.columns(request)
+        for output in range(3):
+            trees = [t for t, of in zip(few.trees, few.outputs, strict=True) if of == output]
+            found = explainer.explain(request, output)
+            size = len(columns)
+            for player in range(size):
+                others = [at for at in range(size) if at != player]
+                value = 0.0
+                for count in range(size):
+                    weight = math.factorial(count) * math.factorial(size - 1 - count)
+                    for known in combinations(others, count):
+                        value += weight * sum(
+                            _expected(tree, {*known, player}, columns)
+                            - _expected(tree, set(known), columns)
+                            for tree in trees
+                        )
+                name = plan.columns[player].input
+                wanted = value / math.factorial(size)
+                assert found.contributions[name] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_contributions_add_up_to_the_answer(made: Made) -> None:
+    explainer = Explainer(made.plan)
+    for request in list(requests_of(made.rows))[-20:]:
+        found = explainer.explain(request)
+        assert found.start + sum(found.contributions.values()) == pytest.approx(found.total)
+        assert set(found.contributions) == set(made.contract.features)
+        raw = [explainer.explain(request, at).total for at in range(len(made.plan.head.start))]
+        assert linked(raw, made.plan.link) == pytest.approx(explainer.asker.scores(request))
+
+
+def test_a_sum_is_explained_against_what_is_usual() -> None:
+    made = Made(*MODELS["linear"])
+    asker = Asker(made.plan)
+    columns = [asker.columns(request) for request in requests_of(made.rows)]
+    assert isinstance(made.plan.head, Linear)
+    usual = tuple(np.mean(columns, axis=0).tolist())
+    plan = replace(made.plan, head=replace(made.plan.head, means=usual))
+    found = [Explainer(plan).explain(request) for request in requests_of(made.rows)]
+    for name in made.contract.features:
+        assert np.mean([each.contributions[name] for each in found]) == pytest.approx(0, abs=1e-9)

@@ -28,7 +28,7 @@ class Asker:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._columns = [(column.input, column.of) for column in plan.columns]
-        self._raw = raw_of(plan)
+        self.raw = raw_of(plan)
 
     def columns(self, request: Mapping[str, Any]) -> list[float]:
         """What the model takes in, from a request by input; None where a value is missing."""
@@ -36,7 +36,7 @@ class Asker:
 
     def scores(self, request: Mapping[str, Any]) -> list[float]:
         """The probability of the event, of each class, or the predicted number."""
-        return linked(self._raw(self.columns(request)), self.plan.link)
+        return linked(self.raw(self.columns(request)), self.plan.link)
 
     def recommended(self, scores: Sequence[float]) -> int:
         """The number of the recommended class, in the order of the plan's classes."""
