@@ -23,6 +23,7 @@ from gatewright.cli import (
     registry,
     releases,
     repository,
+    serving,
     tuning,
 )
 from gatewright.cli.parser import Arguments, Parser
@@ -30,7 +31,7 @@ from gatewright.errors import Misuse
 from gatewright.run_context import current
 
 SOURCE = "src"  # the team's code, which is not installed
-GROUPS = (pipeline, adopting, tuning, judging, releases, registry, repository)
+GROUPS = (pipeline, adopting, tuning, judging, releases, registry, serving, repository)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +74,7 @@ def _run(arguments: Arguments) -> int:
     """The status of the command. Raises only what comes of streams that cannot be written."""
     try:
         arguments.called_from = Path.cwd()  # paths are meant from where the command was called
-        if arguments.command != "explain":
+        if not _stands_alone(arguments):
             arguments.root = _enter_project(arguments.called_from)
         return int(arguments.run(arguments) or 0)
     except BrokenPipeError:
@@ -90,6 +91,12 @@ def _run(arguments: Arguments) -> int:
         print(json.dumps({"error": words, "status": status}, ensure_ascii=False))
     print(f"mlops {arguments.command}: {words}", file=sys.stderr)
     return status
+
+
+def _stands_alone(arguments: Arguments) -> bool:
+    """Whether a command needs no project around it."""
+    bundled = arguments.command == "serve" and arguments.bundle is not None
+    return bundled or arguments.command in ("explain", "key")
 
 
 def _enter_project(here: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Answers over HTTP, in batches and in SQL, of the version that is live."""
