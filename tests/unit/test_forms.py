@@ -29,6 +29,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from gatewright.contract.schema import Contract, parse_contract
 from gatewright.errors import Refused
+from gatewright.evaluation.predictions import request_rows
 from gatewright.forms.ask import Asker, linked, quick, walked
 from gatewright.forms.compile import NoPlan, compile_model
 from gatewright.forms.explain import Explainer
@@ -450,3 +451,10 @@ def test_a_sum_is_explained_against_what_is_usual() -> None:
     found = [Explainer(plan).explain(request) for request in requests_of(made.rows)]
     for name in made.contract.features:
         assert np.mean([each.contributions[name] for each in found]) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_missing_text_or_truth_value_is_missing() -> None:
+    """And not False, or the text "nan"."""
+    contract = contract_of("binary")
+    rows = request_rows([dict.fromkeys(contract.features)], contract, ["way", "sealed", "weight"])
+    assert rows.isna().all(axis=None)

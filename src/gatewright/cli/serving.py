@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from gatewright.cli.parser import Arguments, Parser
@@ -84,7 +85,7 @@ def _never() -> None:
     return None
 
 
-def _again(folder: Path):  # type: ignore[no-untyped-def]
+def _again(folder: Path) -> Callable[[], Path | None]:
     """Whether the bundle in a folder is another one than before."""
     from gatewright.serving.bundle import ABOUT
 
@@ -104,7 +105,7 @@ def _again(folder: Path):  # type: ignore[no-untyped-def]
     return fetch
 
 
-def _newer(environment: str, folder: Path, first: Path):  # type: ignore[no-untyped-def]
+def _newer(environment: str, folder: Path, first: Path) -> Callable[[], Path | None]:
     """What is live now, if that changed."""
     from gatewright.serving.bundle import ABOUT
 

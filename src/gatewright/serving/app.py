@@ -144,7 +144,7 @@ class Service:
             return 422, {"error": str(error)}
         if explain and len(rows) > self.settings.explained:
             most = self.settings.explained
-            return 422, {"error": f"At most {most} rows are explained at once; send fewer."}
+            return 429, {"error": f"At most {most} rows are explained at once; send fewer."}
         if why := self.budget.take(by or "anybody", len(rows) * (EXPLAINED if explain else 1)):
             return 429, {"error": f"This key asked {why}. Ask later, or for a larger budget."}
         request = secrets.token_hex(12)

@@ -28,6 +28,7 @@ class Door:
     names: Mapping[str, str]
     decoder: msgspec.json.Decoder[Any]
     personal: frozenset[str]
+    whole: tuple[str, ...]
 
     def read(self, body: bytes) -> list[dict[str, Any]]:
         """The rows of a request, by input's name; None where a value is missing.
@@ -40,7 +41,12 @@ class Door:
             raise Wrong(self._words(str(error))) from None
         rows = found if isinstance(found, list) else [found]
         fields = self.names.items()
-        return [{name: getattr(row, field) for field, name in fields} for row in rows]
+        requests = [{name: getattr(row, field) for field, name in fields} for row in rows]
+        for name in self.whole:
+            for request in requests:
+                if type(request[name]) is float:  # 5.0 is a whole number in JSON
+                    request[name] = int(request[name])
+        return requests
 
     def _words(self, words: str) -> str:
         for name in self.personal:
@@ -65,7 +71,8 @@ def door_of(about: About, most_rows: int) -> Door:
     row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, kw_only=True)
     many = Annotated[list[row], Meta(min_length=1, max_length=most_rows)]  # type: ignore[valid-type]
     decoder: Any = msgspec.json.Decoder(row | many)
-    return Door(row, names, decoder, frozenset(about.personal))
+    whole = tuple(column.name for column in ordered if column.type == "integer")
+    return Door(row, names, decoder, frozenset(about.personal), whole)
 
 
 def _kind(column: Input) -> Any:
@@ -76,14 +83,13 @@ def _kind(column: Input) -> Any:
         return Annotated[Literal[column.values], Meta(description=words)]
     if column.type in ("string", "datetime"):
         return Annotated[str, Meta(description=words, max_length=MOST_TEXT)]
-    whole = column.type == "integer"
-    as_number: Any = int if whole else float
-    limits: dict[str, Any] = {}
-    if column.min is not None:
-        limits["ge"] = as_number(column.min)
-    if column.max is not None:
-        limits["le"] = as_number(column.max)
-    return Annotated[as_number, Meta(description=words, **limits)]
+    ends = {"ge": column.min, "le": column.max}
+    limits: dict[str, Any] = {name: end for name, end in ends.items() if end is not None}
+    if column.type == "number":
+        return Annotated[float, Meta(description=words, **limits)]
+    exact: dict[str, Any] = {name: int(value) for name, value in limits.items()}
+    whole = Annotated[int, Meta(**exact)] | Annotated[float, Meta(multiple_of=1, **limits)]
+    return Annotated[whole, Meta(description=words)]
 
 
 def told(scores: Sequence[float], code: int | None, about: About) -> dict[str, Any]:
