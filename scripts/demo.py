@@ -18,10 +18,14 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +65,24 @@ rows = pandas.read_parquet("data/split/train.parquet")
 for path in sys.argv[1:]:
     scores = load_model(Path(path), allowed_types()).predict_proba(rows)[:, 1]
     print(sklearn.metrics.roc_auc_score(rows[target], scores))
+"""
+
+QUESTION = """
+import pandas
+from pathlib import Path
+from gatewright.contract.schema import read_contract
+rows = pandas.read_parquet("data/split/test.parquet")
+late = rows[rows["precipitation"] > 0.1][read_contract(Path()).features].head(1)
+print(late.to_json(orient="records", lines=True))
+"""
+IN_SQL = """
+import json, sqlite3, sys
+row = json.loads(sys.argv[1])
+key = dict.fromkeys(("scheduled_departure", "carrier", "flight", "origin")) | row
+database = sqlite3.connect(":memory:")
+database.execute(f"CREATE TABLE requests ({', '.join(key)})")
+database.execute(f"INSERT INTO requests VALUES ({', '.join('?' * len(key))})", list(key.values()))
+print(database.execute(open(sys.argv[2]).read()).fetchone()[-3])
 """
 
 
@@ -311,6 +333,65 @@ def roll_back(project: Project, first: str, second: str | None) -> None:
         raise Surprise(f"production has {live}, not {first}")
 
 
+def asked(project: Project) -> None:
+    """Whoever needs an answer asks, and gets what the gate judged."""
+    project.told.chapter("Who asks gets the same answer everywhere")
+    row = json.loads(project.python(QUESTION))
+    with serving(project) as url:
+        request = urllib.request.Request(f"{url}/answers?explain=true", json.dumps(row).encode())
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            found = json.loads(reply.read())
+    answer = found["answers"][0]
+    words = ", ".join(f"{value:+g} by {name}" for name, value in reasons(answer)[:3])
+    project.say(
+        f"Asked over HTTP, {found['version']} says: late with {answer['probability_late']:.4f}, "
+        f"{answer['decision']}; log odds {words}."
+    )
+    done = project.run("uv", "run", "--quiet", "mlops", "export", "sql", "production")
+    query = project.root.parent / "production.sql"
+    query.write_text(done.stdout, encoding="utf-8")
+    probability = float(project.python(IN_SQL, json.dumps(row), str(query)))
+    if round(probability, 4) != answer["probability_late"]:
+        raise Surprise(f"SQL says {probability}, HTTP {answer['probability_late']}")
+    project.say(f"Asked in SQL, in a database, it says: {probability:.4f}.")
+
+
+def reasons(answer: dict[str, Any]) -> list[tuple[str, float]]:
+    """What each input adds, the largest first."""
+    return list(answer["explanation"]["contributions"].items())
+
+
+@contextmanager
+def serving(project: Project) -> Iterator[str]:
+    """What is live in production, as a service of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ("--group", "serve", "mlops", "serve", "production", "--port", str(port))
+    print(f"         $ uv run {' '.join(words)}", flush=True)
+    command = ["uv", "run", "--quiet", *words]
+    with subprocess.Popen(
+        command, cwd=project.root, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            while not answers(url):
+                if process.poll() is not None:
+                    raise Surprise(f"`{' '.join(command)}` ended: {process.communicate()[1]}")
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=60):
+            return True
+    except OSError:
+        return False
+
+
 def shown(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
@@ -323,6 +404,7 @@ def walk(folder: Path, told: Told) -> Project:
     poisoned(project, live)
     second = september(project)
     roll_back(project, first, second)
+    asked(project)
     project.told.chapter("What is live, and what happened")
     for command in ("status", "history"):
         project.mlops(command)

@@ -304,7 +304,8 @@ def owned(project: Project) -> None:
 
 def change_library(project: Project, path: str, old: str, new: str) -> None:
     """Change the library as a team does: another wheel in vendor/, and the lock that names it."""
-    version = re.search(r"gatewright==([\w.+]+)", (project.root / "pyproject.toml").read_text())
+    pyproject = project.root / "pyproject.toml"
+    version = re.search(r"\[project\]==([\w.+]+)", pyproject.read_text())
     assert version
     ours = f"{version[1]}+ours"
     with TemporaryDirectory() as name:
@@ -324,8 +325,7 @@ def change_library(project: Project, path: str, old: str, new: str) -> None:
             wheel.unlink()
         project.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(vendor), str(source))
     (vendor / ".gitignore").unlink(missing_ok=True)
-    pyproject = project.root / "pyproject.toml"
-    text = pyproject.read_text().replace(f"gatewright=={version[1]}", f"gatewright=={ours}")
+    text = pyproject.read_text().replace(f"[project]=={version[1]}", f"[project]=={ours}")
     pyproject.write_text(text.replace(f"gatewright-{version[1]}-py3", f"gatewright-{ours}-py3"))
     project.run("uv", "lock", "--quiet")
 

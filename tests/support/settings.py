@@ -25,7 +25,8 @@ def put_library(project: Project, wheel: bytes = b"a wheel", **versions: str) ->
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(wheel)
     (project.root / "pyproject.toml").write_text(
-        f'[project]\nname = "parcels"\ndependencies = ["gatewright=={pinned}", "numpy>=2"]\n'
+        '[project]\nname = "parcels"\n'
+        f'dependencies = ["gatewright[project]=={pinned}", "numpy>=2"]\n'
         f'[tool.uv.sources]\ngatewright = {{ path = "{source}" }}\n'
     )
     (project.root / "uv.lock").write_text(

@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import schemathesis
 from hypothesis import given, settings
@@ -685,3 +686,100 @@ def test_the_description_of_the_service_is_held_by_it(first: Bundle) -> None:
         case.call_and_validate()
 
     hold()
+
+
+# Batches
+
+
+@pytest.fixture
+def asked_rows(served: Project, tmp_path: Path) -> Path:
+    """Test rows as three files in a folder: Parquet, CSV and JSON Lines."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rows = served.test_rows.drop(columns="broken").assign(sent="2027-01-01")
+    rows.to_parquet(folder / "a.parquet")
+    rows.to_csv(folder / "b.csv", index=False)
+    rows.to_json(folder / "c.jsonl", orient="records", lines=True, double_precision=15)
+    return folder
+
+
+def test_files_of_three_kinds_are_answered_as_the_model_does(
+    served: Project, asked_rows: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    said = served.mlops("score", "dev", str(asked_rows), str(out), "--version", "1.1.0", "--json")
+    rows = served.test_rows
+    assert said.json == {
+        **{"files": 3, "skipped": 0, "rows": 3 * len(rows), "bad": 0, "version": "1.1.0"}
+    }
+    model = load_model(served.root / "model/model.skops", allowed_types())
+    wanted = answer(model, rows, parse_contract(SERVED), "model")
+    for name in "abc":
+        found = pd.read_parquet(out / f"{name}.parquet")
+        assert found["number"].tolist() == rows["number"].tolist()
+        assert found["probability_broken"].tolist() == pytest.approx(wanted.scores, abs=1e-12)
+        assert found["recommends"].tolist() == wanted.labels.astype(bool).tolist()
+        assert set(found["decision"]) == {"a crate", "thin paper"}
+    assert sorted(path.name for path in out.iterdir()) == ["a.parquet", "b.parquet", "c.parquet"]
+
+
+def test_rows_that_the_contract_does_not_let_in_come_into_a_quarantine(
+    served: Project, tmp_path: Path
+) -> None:
+    lines = (
+        *("number,weight,height,email", "1,0.5,1,a@b.c", "2,,1,", "3,0.5,,", "4,heavy,1,"),
+        *("5,0.5,10,", "6,0.5,-inf,", "7,10,99,who@example.com"),
+    )
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    said = served.mlops("score", "dev", str(tmp_path / "in.csv"), str(tmp_path))
+    assert "2 rows answered by 1.0.0, 5 rows in the quarantine" in said.out
+    bad = (tmp_path / "in.bad.csv").read_text().splitlines()
+    assert bad[0].startswith("row,why,")
+    assert [line.split(",")[0] for line in bad[1:]] == ["2", "3", "4", "5", "6"]
+    for line, words in zip(
+        bad[1:],
+        ("height: missing", "weight: not of", "height: above 9", "infinite", ";"),
+        strict=True,
+    ):
+        assert words in line
+    assert "example.com" not in "\n".join(bad)
+    assert pd.read_parquet(tmp_path / "in.parquet")["number"].tolist() == [1, 2]
+
+
+def test_a_run_that_was_stopped_goes_on(
+    served: Project, asked_rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    good = (asked_rows / "b.csv").read_text()
+    (asked_rows / "b.csv").write_text("number,weight\n1,2\n")
+    said = served.mlops("score", "dev", str(asked_rows), str(out), expect=1)
+    assert "lacks the columns height" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["a.parquet"]
+    (asked_rows / "b.csv").write_text(good)
+    again = served.ask("score", "dev", str(asked_rows), str(out))
+    assert (again["files"], again["skipped"]) == (2, 1)
+    # Another version, or another file of the name, is asked anew.
+    assert served.ask("score", "dev", str(asked_rows), str(out), "--version", "1.1.0")["files"] == 3
+    os.utime(asked_rows / "a.parquet", (1, 1))
+    again = served.ask("score", "dev", str(asked_rows), str(out), "--version", "1.1.0")
+    assert (again["files"], again["skipped"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "status"),
+    [
+        ("a.txt", b"x", "is no file, and no folder, of", 64),
+        ("a.parquet", b"x" * 20, "cannot be read", 1),
+        ("a.csv", b"number,weight,height\n", "has no rows", 1),
+        ("a.jsonl", b"{", "cannot be read", 1),
+        ("a.csv", b"weight,height\n1,2\n1,2,3\n", "cannot be read", 1),
+    ],
+)
+def test_what_is_no_table_leaves_nothing(
+    name: str, content: bytes, words: str, status: int, served: Project, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    out = tmp_path / "out"
+    said = served.mlops("score", "dev", str(tmp_path / name), str(out), expect=status)
+    assert words in said.err
+    assert not out.exists() or list(out.iterdir()) == []

@@ -505,7 +505,7 @@ LIBRARY: dict[str, tuple[Any, str]] = {
     ),
     "nothing is pinned": (
         lambda p: p.edit("pyproject.toml", "==", ">="),
-        "pins no version of gatewright, so any may judge: run `uv add 'gatewright==",
+        "pins no version of gatewright, so any may judge: run `uv add 'gatewright[project]==",
     ),
     "no lock": (lambda p: (p.root / "uv.lock").unlink(), "uv.lock cannot be read"),
     "no TOML": (

@@ -66,7 +66,9 @@ def contract_text(profile: Profile, name: str, description: str) -> str:
     if target.classes:
         lines.append(f"  classes: [{', '.join(map(quoted, target.classes))}]")
     lines += ["", *_prediction(profile), ""]
-    lines += [f"slices: [{', '.join(map(quoted, profile.slices))}]", ""]
+    lines += [f"slices: [{', '.join(map(quoted, profile.slices))}]"]
+    lines += ["# In what else than Python a version is asked; each is proven equal to the model."]
+    lines += ["serve: [api, sql]", ""]
     lines += [
         "# type: integer, number, string, boolean or datetime. `values` closes the categories.",
         "# feature: false keeps a column from the model; personal: true keeps it from everything,",

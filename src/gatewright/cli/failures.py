@@ -38,6 +38,11 @@ def sentence(error: BaseException) -> str:
         )
     if isinstance(error, SystemExit):
         return "code that it called ended it before it had an answer, so nothing was decided."
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("gatewright"):
+        return (
+            f"{error.name} is not installed here, and this command needs it. Nothing was decided. "
+            "Run `uv sync`, and again."
+        )
     return (
         f"internal error: {type(error).__name__}{place(error)}. Nothing was decided. {_MORE}; "
         "report it to whoever keeps the library."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,11 @@ def add_to(parser: Parser) -> None:
     key = parser.command("key", _key, "a fresh key for who may ask")
     key.add_argument("name")
     key.add_argument("--ends", default="never", metavar="DAY", help="its last day, or never")
+    score = parser.command("score", _score, "answer all rows of files", reads=True)
+    score.add_argument("env")
+    score.add_argument("input", type=Path, help="a Parquet, CSV or JSON Lines file, or a folder")
+    score.add_argument("output", type=Path, help="the folder that gets the answers")
+    score.add_argument("--version", help="a version of the environment, and not what is live")
     export = parser.command("export", _export, "a version as SQL that answers in the database")
     export.add_argument("form", choices=["sql"])
     export.add_argument("env")
@@ -151,6 +157,22 @@ def _key(arguments: Arguments) -> None:
     key, line = make_key(arguments.name, arguments.ends)
     print(f"The key, told once: {key}", file=sys.stderr)
     print(line)
+
+
+def _score(arguments: Arguments) -> None:
+    from gatewright.release.progress import say
+    from gatewright.release.workspace import Workspace
+    from gatewright.serving.batch import score
+
+    here = arguments.called_from
+    files = (here / arguments.input, here / arguments.output)
+    found = score(Workspace(arguments.root), arguments.env, arguments.version, *files, say)
+    if arguments.json:
+        print(json.dumps(vars(found)))
+        return
+    there = f", {found.skipped} files were there" if found.skipped else ""
+    bad = f", {found.bad:,} rows in the quarantine ({arguments.output}/*.bad.csv)"
+    print(f"{found.rows:,} rows answered by {found.version}{bad if found.bad else ''}{there}.")
 
 
 def _export(arguments: Arguments) -> None:

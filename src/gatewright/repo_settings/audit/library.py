@@ -27,7 +27,7 @@ def versions(root: Path) -> Iterator[Row]:
     pinned = _pinned(project)
     if pinned is None:
         words = f"pyproject.toml pins no version of {NAME}, so any may judge: run "
-        yield Row("bad", "library", words + f"`uv add '{NAME}=={_installed()}'`")
+        yield Row("bad", "library", words + f"`uv add '{NAME}[project]=={_installed()}'`")
         return
     wrong = [*_environment(pinned), *_lock(root, project, pinned)]
     for words in wrong:
