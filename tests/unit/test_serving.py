@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import math
 import os
@@ -9,6 +11,7 @@ import re
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -18,13 +21,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import schemathesis
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from parcels import CONTRACT, Project, make_project
 from starlette.testclient import TestClient
@@ -288,6 +294,40 @@ def test_a_request_that_is_too_large_is_not_read(first: Bundle) -> None:
     assert client_of(service).get("/answers").status_code == 405
 
 
+def test_whole_numbers_without_an_end_are_64_bits(first: Bundle) -> None:
+    wide = [replace(i, min=None, max=None, feature=True) for i in first.about.inputs[:1]]
+    about = replace(first.about, inputs=(*wide, *first.about.inputs[1:]))
+    client = client_of(Service(replace(first, about=about)))
+    for number, status in ((2**63 - 1, 200), (2**63, 422), (-(10**400), 422)):
+        body = json.dumps({**ROW, "number": number})
+        assert client.post("/answers", content=body).status_code == status
+
+
+def test_an_error_of_the_service_itself_is_told_without_its_words(
+    first: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(first)
+    monkeypatch.setattr(service, "answer", lambda *_: 1 / 0)
+    reply = TestClient(app_of(service), raise_server_exceptions=False).post("/answers", json=ROW)
+    assert reply.status_code == 500
+    assert "internal error: ZeroDivisionError" in reply.json()["error"]
+
+
+def test_a_request_that_never_arrives_is_not_waited_for(first: Bundle) -> None:
+    app, sent = app_of(Service(first, Settings(slow=0.01))), []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/answers", "headers": []}
+    asyncio.run(app({**scope, "query_string": b"", "root_path": ""}, receive, send))
+    assert sent[0]["status"] == 408
+
+
 def test_the_other_pages_tell_what_answers(first: Bundle, made_served: Project) -> None:
     client = client_of(Service(first))
     home = client.get("/").json()
@@ -405,9 +445,10 @@ def test_a_key_has_a_rate_and_a_budget_of_rows() -> None:
     assert budget.take("b", 1) is None
 
 
-def test_who_asks_too_much_is_told_so(first: Bundle) -> None:
-    service = Service(first, Settings(limits=Limits(rows=150)))
-    client = client_of(service)
+def test_who_asks_too_much_is_told_so(first: Bundle, keys: tuple[Path, str]) -> None:
+    path, key = keys
+    service = Service(first, Settings(limits=Limits(rows=150)), Keys(path))
+    client = TestClient(app_of(service), headers=bearer(key))
     assert client.post("/answers", json=[ROW] * 40).status_code == 200
     assert client.post("/answers?explain=true", json=ROW).status_code == 200  # counts as 100
     reply = client.post("/answers", json=[ROW] * 11)
@@ -644,6 +685,65 @@ def test_a_bundle_that_was_altered_is_refused_and_the_one_before_answers_on(
             assert f"/{name}/" not in used
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def test_others_are_answered_over_tls_with_a_key_within_its_budget(
+    made_served: Project, tmp_path: Path
+) -> None:
+    bundle = str(made_served.root.parent / "first")
+    key, line = make_key("desk", "never")
+    (tmp_path / "keys").write_text(line)
+    certificate(tmp_path)
+    words = ("--host", EVERYWHERE, "--keys", "keys", "--rows-a-day", "3", "--rate", "100")
+    tls = ("--tls-certificate", "cert.pem", "--tls-key", "key.pem")
+    port = free_port()
+    command = [sys.executable, "-m", "gatewright", "serve", "--bundle", bundle, "--no-log"]
+    process = subprocess.Popen([*command, *words, *tls, "--port", str(port)], cwd=tmp_path)
+    try:
+        context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+        connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
+        statuses = []
+        while not statuses:
+            assert process.poll() is None
+            try:
+                connection.request("GET", "/health/ready")
+                statuses.append(connection.getresponse().read() and 0)
+            except ConnectionRefusedError:
+                connection.close()
+                time.sleep(0.05)
+        for headers, rows in (({}, 1), (bearer(key), 3), (bearer(key), 1)):
+            connection.request("POST", "/answers", json.dumps([ROW] * rows), headers)
+            reply = connection.getresponse()
+            reply.read()
+            statuses.append(reply.status)
+        connection.close()
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    assert statuses[1:] == [401, 200, 429]
+
+
+def certificate(folder: Path) -> None:
+    """One for localhost that signs itself."""
+    private = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(private, None)
+    )
+    form = serialization
+    text = private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    (folder / "key.pem").write_bytes(text)
+    (folder / "cert.pem").write_bytes(made.public_bytes(form.Encoding.PEM))
 
 
 def test_wrong_words_and_what_is_not_there_end_in_a_sentence(served: Project) -> None:

@@ -24,6 +24,8 @@ def add_to(parser: Parser) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8080)
     serve.add_argument("--keys", type=Path, help="a file of keys: `mlops key`")
+    serve.add_argument("--rate", type=float, default=1_000, help="requests a second and key")
+    serve.add_argument("--rows-a-day", type=int, default=10_000_000, help="rows a day and key")
     serve.add_argument("--tls-certificate", type=Path)
     serve.add_argument("--tls-key", type=Path)
     serve.add_argument("--log", type=Path, default=Path(LOG), help=f"a SQLite file ({LOG})")
@@ -53,8 +55,10 @@ def add_to(parser: Parser) -> None:
 
 
 def _serve(arguments: Arguments) -> None:
+    from gatewright.serving.access import Limits
     from gatewright.serving.server import Door, check_door, serve
 
+    limits = Limits(arguments.rate, max(1, int(2 * arguments.rate)), arguments.rows_a_day)
     door = Door(
         host=arguments.host,
         port=arguments.port,
@@ -70,7 +74,7 @@ def _serve(arguments: Arguments) -> None:
         if arguments.version or arguments.shadow:
             raise Misuse("A bundle is one version; --version and --shadow need an environment.")
         folder = _path(arguments, arguments.bundle) or Path()
-        serve(folder, door, log, _again(folder), arguments.poll, None)
+        serve(folder, door, log, _again(folder), arguments.poll, limits=limits)
         return
     with tempfile.TemporaryDirectory() as name:
         first = Path(name) / "first"
@@ -80,7 +84,7 @@ def _serve(arguments: Arguments) -> None:
             _fetched(arguments.env, arguments.shadow, shadow)
         fetch = _newer(arguments.env, Path(name), first) if arguments.version is None else _never
         print(f"http{'s' if door.certificate else ''}://{door.host}:{door.port}", file=sys.stderr)
-        serve(first, door, log, fetch, arguments.poll, shadow)
+        serve(first, door, log, fetch, arguments.poll, shadow, limits)
 
 
 def _path(arguments: Arguments, path: Path | None) -> Path | None:
@@ -112,20 +116,22 @@ def _again(folder: Path) -> Callable[[], Path | None]:
 
 
 def _newer(environment: str, folder: Path, first: Path) -> Callable[[], Path | None]:
-    """What is live now, if that changed."""
+    """What is live now, if that changed. While the registry does not, nothing is fetched."""
+    from gatewright.adapters.git import REMOTE, Git
     from gatewright.serving.bundle import ABOUT
 
-    known, number = (first / ABOUT).read_bytes(), 0
+    git, number = Git(Path()), 0
+    known, seen = (first / ABOUT).read_bytes(), git("ls-remote", REMOTE, "refs/heads/registry")
 
     def fetch() -> Path | None:
-        nonlocal known, number
+        nonlocal known, number, seen
+        if (tip := git("ls-remote", REMOTE, "refs/heads/registry")) == seen:
+            return None
         number += 1
         found = folder / str(number)
         _fetched(environment, None, found)
-        if (now := (found / ABOUT).read_bytes()) == known:
-            return None
-        known = now
-        return found
+        seen, before, known = tip, known, (found / ABOUT).read_bytes()
+        return None if known == before else found
 
     return fetch
 

@@ -6,6 +6,7 @@ version, and says of which.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -40,11 +41,15 @@ _Place = tuple[str, int, str, str | None]  # request, row, time, environment
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service lets in: bytes and rows of a request, rows that are explained at once."""
+    """What a service lets in: bytes and rows of a request, rows that are explained at once.
+
+    slow: seconds that a request's body may take.
+    """
 
     most_bytes: int = 2_000_000
     most_rows: int = 1_000
     explained: int = 10
+    slow: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
 
@@ -145,7 +150,7 @@ class Service:
         if explain and len(rows) > self.settings.explained:
             most = self.settings.explained
             return 429, {"error": f"At most {most} rows are explained at once; send fewer."}
-        if why := self.budget.take(by or "anybody", len(rows) * (EXPLAINED if explain else 1)):
+        if by and (why := self.budget.take(by, len(rows) * (EXPLAINED if explain else 1))):
             return 429, {"error": f"This key asked {why}. Ask later, or for a larger budget."}
         request = secrets.token_hex(12)
         answers = []
@@ -233,7 +238,11 @@ class Answers:
         found = service.keys.find(key) if service.keys and key else None
         if service.keys and found is None:
             return 401, _problem("This needs a key that is known: `Authorization: Bearer KEY`.")
-        body = await _body(scope, receive, service.settings.most_bytes)
+        try:
+            async with asyncio.timeout(service.settings.slow):
+                body = await _body(receive, service.settings.most_bytes)
+        except TimeoutError:
+            return 408, _problem("The request took too long to arrive. Send it again.")
         if body is None:
             most = service.settings.most_bytes
             return 413, _problem(f"A request may have {most:,} bytes; send fewer rows at once.")
@@ -255,7 +264,7 @@ def _key(scope: Scope) -> str | None:
     return None
 
 
-async def _body(scope: Scope, receive: Receive, most: int) -> bytes | None:
+async def _body(receive: Receive, most: int) -> bytes | None:
     """The body, or None if it is larger than that; no more of it is read then."""
     parts: list[bytes] = []
     size = 0
@@ -312,7 +321,7 @@ def app_of(service: Service) -> Starlette:
         return guard
 
     async def feedback(request: Request, by: str | None) -> Response:
-        body = await _body(request.scope, request.receive, service.settings.most_bytes)
+        body = await _body(request.receive, service.settings.most_bytes)
         if body is None:
             return _json_response(413, {"error": "Send fewer at once."})
         if service.log is None:
@@ -382,7 +391,13 @@ def app_of(service: Service) -> Starlette:
         Route("/answers", Answers(service)),
         Route("/feedback", guarded(feedback), methods=["POST"]),
     ]
-    return Starlette(routes=[*asking, *open_to_all])
+
+    async def failed(request: Request, error: Exception) -> Response:
+        words = f"internal error: {type(error).__name__}. Nothing was answered; it is in the log."
+        return _json_response(500, {"error": words})
+
+    handlers: Any = {Exception: failed}
+    return Starlette(routes=[*asking, *open_to_all], exception_handlers=handlers)
 
 
 def _untrue(items: list[Truth], live: Live) -> str | None:

@@ -111,9 +111,8 @@ def demo(about: About, keys: bool) -> tuple[str, str]:
 <script type="application/json" id="about">{data}</script><script>{SCRIPT}</script></html>
 """
     policy = (
-        f"default-src 'none'; script-src '{_digest(SCRIPT)}'; style-src '{_digest(STYLE)}' "
-        "'unsafe-hashes'; style-src-attr 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src '{_digest(SCRIPT)}'; style-src '{_digest(STYLE)}'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return text, policy
 

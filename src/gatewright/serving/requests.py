@@ -87,7 +87,9 @@ def _kind(column: Input) -> Any:
     limits: dict[str, Any] = {name: end for name, end in ends.items() if end is not None}
     if column.type == "number":
         return Annotated[float, Meta(description=words, **limits)]
-    exact: dict[str, Any] = {name: int(value) for name, value in limits.items()}
+    exact: dict[str, Any] = {"ge": -(2**63), "le": 2**63 - 1}
+    exact |= {name: int(value) for name, value in limits.items()}
+    limits = {"ge": -(2.0**53), "le": 2.0**53} | limits
     whole = Annotated[int, Meta(**exact)] | Annotated[float, Meta(multiple_of=1, **limits)]
     return Annotated[whole, Meta(description=words)]
 

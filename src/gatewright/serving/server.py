@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewright.errors import Misuse, Refused, Undecided
-from gatewright.serving.access import Keys
+from gatewright.errors import Misuse, Undecided
+from gatewright.serving.access import Keys, Limits
 from gatewright.serving.bundle import Bundle, read_bundle
 from gatewright.serving.log import Log
 
@@ -52,7 +52,13 @@ def check_door(door: Door) -> Keys | None:
 
 
 def serve(
-    folder: Path, door: Door, log: Path | None, fetch: Fetch, every: float, shadow: Path | None
+    folder: Path,
+    door: Door,
+    log: Path | None,
+    fetch: Fetch,
+    every: float,
+    shadow: Path | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Answer until stopped. SIGHUP, and every so many seconds `fetch`, look for another version.
 
@@ -62,7 +68,7 @@ def serve(
     try:
         import uvicorn
 
-        from gatewright.serving.app import Service, app_of
+        from gatewright.serving.app import Service, Settings, app_of
     except ImportError as error:
         raise Undecided(
             f"What serves is not installed ({error.name}). Run `uv add --group serve "
@@ -73,7 +79,8 @@ def serve(
     other: Bundle | None = read_bundle(shadow) if shadow else None
     kept = Log(log).start() if log else None
     try:
-        service = Service(bundle, keys=keys, log=kept, shadow=other)
+        settings = Settings(limits=limits or Limits())
+        service = Service(bundle, settings, keys, kept, other)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         config = uvicorn.Config(
             app_of(service),
@@ -94,7 +101,7 @@ def serve(
                 if (found := fetch()) is None:
                     return
                 service.swap(read_bundle(found))
-            except (Refused, Undecided, OSError) as error:
+            except Exception as error:  # whatever it is, the version that is here goes on
                 service.metrics.refused.inc()
                 print(f"still {service.live.about.version}: {error}", file=sys.stderr, flush=True)
 
