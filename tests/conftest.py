@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import stages
 from filelock import FileLock
+from postgres import Postgres, started
 from projects import ENVIRONMENT, Parcels, Project, bake, copy, make_parcels, owned
 from published import Description, fetch
 
@@ -70,6 +71,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for the tests of this worker. Each makes tables of its own."""
+    with started() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cookiecutter.main import cookiecutter
+from postgres import Postgres
 from projects import TEMPLATE, Parcels, copy
 
 from gatewright.contract.holes import holes_of
@@ -287,27 +287,39 @@ def test_new_rows_are_read_as_the_first_ones_were(
         assert "1.0.0" in project.mlops("register").stdout
 
 
-def test_new_rows_of_a_database_are_those_after_the_last(rendered: Parcels, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_new_rows_of_a_database_are_those_after_the_last(
+    kind: str, rendered: Parcels, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    import sqlalchemy as sa
+
     project, rows = copy(rendered, tmp_path), sales()
+    url = f"sqlite:///{tmp_path}/sales.db"
+    engine = sa.create_engine(url)
+    if kind == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        url, engine = server.url(), server.engine()
+        server.run("DROP TABLE IF EXISTS sales")
 
     def store(some: pd.DataFrame) -> None:
-        with sqlite3.connect(tmp_path / "sales.db") as connection:
-            some.to_sql("sales", connection, index=False, if_exists="append")
-        connection.close()
+        some.to_sql("sales", engine, index=False, if_exists="append")
 
     store(rows.head(2500))
-    project.mlops("adopt", f"sqlite:///{tmp_path}/sales.db", "--target", "price")
+    project.mlops("adopt", url, "--query", "sales", "--target", "price")
     query = 'SELECT * FROM sales WHERE "sold at" > :since'
     origin = f"origin:\n  place: ${{SALES}}\n  query: {query}\n"
     sources = project.root / "sources.yaml"
     sources.write_text(sources.read_text() + origin)
-    where = {"SALES": f"sqlite:///{tmp_path}/sales.db"}
+    where = {"SALES": url}
     assert "SALES, which is not set" in project.mlops("ingest", expect=64).stderr
     assert "Nothing new has come." in project.mlops("ingest", env=where).stdout
     store(rows.tail(500))
-    assert "500 rows are in data/raw" in project.mlops("ingest", env=where).stdout
+    said = project.mlops("ingest", env=where)
+    engine.dispose()
+    assert "500 rows are in data/raw" in said.stdout
     assert "Nothing new has come." in project.mlops("ingest", env=where).stdout
     project.mlops("check")
+    assert not any(b"hush" in content for content in _files(project.root).values())
 
 
 def test_parameters_are_tried_on_training_rows_and_what_is_better_is_written(

@@ -1,7 +1,7 @@
 """Tables as teams have them: CSV of any kind, Parquet, JSON Lines, Excel, a database.
 
 Texts stay texts: nothing is guessed while reading but where cells begin and end. CSV and JSON are
-read by DuckDB, Excel by calamine, databases by SQLAlchemy; all of them are in the extra `adopt`.
+read by DuckDB, Excel by calamine; databases by `databases`. All of it is in the extra `adopt`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from gatewright.adapters.databases import name_of, read_database, without_password
 from gatewright.adapters.memory import available
 from gatewright.errors import Misuse, Refused, Undecided
 
@@ -66,19 +66,20 @@ def read_source(
     Raises Misuse for what is not there, Refused for what is no table, and Undecided if a package
     is missing that reads it.
     """
-    scheme = urlsplit(place).scheme if _DATABASE.match(place) else ""
+    scheme = place.partition("://")[0] if _DATABASE.match(place) else ""
     try:
         if scheme and scheme not in _OF_FSSPEC:
-            found = _database(place, query, values)
+            found = SourceTable(read_database(place, query, values))
         elif scheme:
             with _fetched(place) as path:
                 found = _file(path, query)
         else:
             found = _file(Path(place), query)
     except ImportError as error:
+        extras = "adopt,postgres" if error.name == "psycopg" else "adopt"
         raise Undecided(
             f"What reads {without_password(place)} is not installed ({error.name}). Run `uv add "
-            "--dev 'gatewright[adopt]'`, for a database its driver too, and again."
+            f"--dev 'gatewright[{extras}]'`, for another database its driver too, and again."
         ) from error
     except MemoryError as error:
         raise Refused(
@@ -90,13 +91,8 @@ def read_source(
 
 def stem_of(place: str) -> str:
     """A name for what is read from a place, of letters, digits and hyphens."""
-    stem = re.sub(r"[^a-z0-9]+", "-", Path(place).name.partition(".")[0].lower()).strip("-")
+    stem = re.sub(r"[^a-z0-9]+", "-", name_of(place).partition(".")[0].lower()).strip("-")
     return stem or "table"
-
-
-def without_password(place: str) -> str:
-    """A place without the password that it may hold."""
-    return re.sub(r"//[^/@]*@", "//…@", place)
 
 
 @contextmanager
@@ -104,13 +100,14 @@ def _fetched(place: str) -> Iterator[Path]:
     import fsspec  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory() as folder:
-        name = Path(urlsplit(place).path).name or "table"
-        target = Path(folder) / name
+        target = Path(folder) / name_of(place)
         try:
             filesystem, path = fsspec.url_to_fs(place)
             filesystem.get(path, str(target))
         except (OSError, ValueError) as error:
-            raise Misuse(f"{without_password(place)} could not be read ({error}).") from error
+            shown = without_password(place)
+            words = str(error).replace(place, shown)
+            raise Misuse(f"{shown} could not be read ({words}).") from None
         yield target
 
 
@@ -126,7 +123,7 @@ def _file(path: Path, query: str | None) -> SourceTable:
     if head.startswith(b"PAR1"):
         return _parquet(path)
     if head.startswith(b"SQLite format 3\0"):
-        return _database(f"sqlite:///{path.resolve()}", query)
+        return SourceTable(read_database(f"sqlite:///{path.resolve()}", query, {}))
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return _workbook(path, query)
     if head.startswith(b"\x1f\x8b"):
@@ -368,60 +365,6 @@ def _cells(values: list[Any]) -> pa.Array:
 
 def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _database(
-    url: str, query: str | None, values: Mapping[str, Any] = MappingProxyType({})
-) -> SourceTable:
-    import pyarrow as pa
-    import sqlalchemy as sa
-
-    try:
-        engine = sa.create_engine(url)
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-        raise Misuse(
-            f"{without_password(url)} is no address of a database ({_first_line(error)})."
-        ) from error
-    try:
-        with engine.connect() as connection:
-            names = sa.inspect(connection).get_table_names()
-            names += sa.inspect(connection).get_view_names()
-            if query is None and len(names) != 1:
-                raise Misuse(
-                    f"{without_password(url)} has {len(names)} tables: name one, or a query, with "
-                    f"--query. There are: {', '.join(sorted(names)) or 'none'}."
-                )
-            wanted = query or names[0]
-            if wanted in names:
-                statement: sa.Executable = sa.select(sa.text("*")).select_from(sa.table(wanted))
-            else:
-                text = sa.text(wanted)
-                given = [name for name in values if f":{name}" in wanted]
-                statement = text.bindparams(*(sa.bindparam(n, values[n]) for n in given))
-            streamed = connection.execution_options(stream_results=True)
-            result = streamed.execute(statement)
-            header, rows = list(result.keys()), result.fetchall()
-    except sa.exc.SQLAlchemyError as error:
-        words = _first_line(error)
-        raise Refused(
-            f"{without_password(url)} gave no table ({words}). Correct --query, or the address."
-        ) from None
-    finally:
-        engine.dispose()
-    columns = [_of_database([row[at] for row in rows]) for at in range(len(header))]
-    return SourceTable(pa.table(columns, names=[str(name) for name in header]))
-
-
-def _of_database(values: list[Any]) -> pa.Array:
-    import decimal
-
-    import pyarrow as pa
-
-    plain = [float(value) if isinstance(value, decimal.Decimal) else value for value in values]
-    try:
-        return pa.array(plain)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else str(value) for value in plain], pa.string())
 
 
 def _named(found: SourceTable) -> SourceTable:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatewright.adapters.console import aside
+from gatewright.adapters.databases import name_of, without_password
 from gatewright.adapters.dvc import must, run_pipeline
 from gatewright.adapters.files import read_text, write_whole
 from gatewright.adapters.git import Git
-from gatewright.adapters.source_files import read_source, stem_of, without_password
+from gatewright.adapters.source_files import read_source, stem_of
 from gatewright.adapters.tables import read_parquet
 from gatewright.adoption.documents import (
     about_text,
@@ -85,8 +86,8 @@ def adopt(
         "params.yaml": params_text(found),
         "gates.yaml": gates_text(found, None),
         "docs/model-card-words.md": card_words(found),
-        "data/README.md": data_card(found, Path(place).name),
-        "README.md": _readme(read_text(root / "README.md"), about_text(found, Path(place).name)),
+        "data/README.md": data_card(found, name_of(place)),
+        "README.md": _readme(read_text(root / "README.md"), about_text(found, name_of(place))),
     }
     parse_contract(texts["contract.yaml"])
     parse_recipe(texts[SOURCES])

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
     from gatewright.adoption.adopt import Adopted
     from gatewright.adoption.profile import Profile
 
+_QUERY = "a table or a query of the database, a sheet of the workbook"
+
 
 def add_to(parser: Parser) -> None:
     look = parser.command("look", _look, "one page about a table: the suspicious things first")
     look.add_argument("file", nargs="?", help="as for adopt; default: what lies in data/raw")
     look.add_argument("--target", metavar="COLUMN", help="of a file: what is to be predicted")
+    look.add_argument("--query", help=_QUERY)
     look.add_argument("--out", help="the page (default: reports/look.html)")
     adopt = parser.command("adopt", _adopt, "make the project be about a table of yours")
     adopt.add_argument("file", nargs="?", help="a file, a URL, or the address of a database")
     adopt.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     adopt.add_argument("--task", choices=["binary", "multiclass", "regression"])
-    adopt.add_argument(
-        "--query", help="a table or a query of the database, a sheet of the workbook"
-    )
+    adopt.add_argument("--query", help=_QUERY)
     adopt.add_argument("--name", help="of the project, as people say it")
     adopt.add_argument("--description", help="what it predicts, in one sentence")
     adopt.add_argument("--review", action="store_true", help="show what was guessed, and stop")
@@ -39,7 +40,7 @@ def _look(arguments: Arguments) -> None:
         place = arguments.file
         if "://" not in place:
             place = str(arguments.called_from / Path(place))
-        found = look_at_file(place, out, arguments.target)
+        found = look_at_file(place, out, arguments.target, arguments.query)
     else:
         found = look_at_raw(arguments.root, out)
     for suspicion in found[:10]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gatewright.adapters.databases import name_of
 from gatewright.adapters.files import write_whole
 from gatewright.adapters.source_files import read_source
 from gatewright.contract.schema import read_contract
@@ -30,9 +31,11 @@ def look_at_raw(root: Path, out: Path) -> list[Suspicion]:
     return _write(out, contract.name, lead, rows, contract.target.name, contract.time)
 
 
-def look_at_file(place: str, out: Path, target: str | None) -> list[Suspicion]:
+def look_at_file(
+    place: str, out: Path, target: str | None, query: str | None = None
+) -> list[Suspicion]:
     """Write the page about any table that `mlops adopt` could read."""
-    table = read_source(place).table
+    table = read_source(place, query).table
     if target is not None and target not in table.column_names:
         shown = ", ".join(table.column_names[:40])
         raise Misuse(f"There is no column '{target}' in the table. There are: {shown}.")
@@ -41,12 +44,12 @@ def look_at_file(place: str, out: Path, target: str | None) -> list[Suspicion]:
     left_out = {name: "" for name in guesses if name not in columns}
     rows, _ = read_table(table, Recipe(columns=columns, left_out=left_out, target=target or "-"))
     dates = [name for name in rows if rows[name].dtype.kind == "M" and rows[name].notna().all()]
-    lead = f"{len(rows):,} rows of {Path(place).name}, {table.num_columns} columns."
+    lead = f"{len(rows):,} rows of {name_of(place)}, {table.num_columns} columns."
     if left_out:
         lead += f" Without a value, or with one: {', '.join(left_out)}."
     if target in left_out:
         raise Refused(f"The target '{target}' has one value in all rows, so nothing is to be seen.")
-    return _write(out, Path(place).name, lead, rows, target, dates[0] if dates else None)
+    return _write(out, name_of(place), lead, rows, target, dates[0] if dates else None)
 
 
 def _write(
