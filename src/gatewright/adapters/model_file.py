@@ -14,6 +14,7 @@ from gatewright.errors import Refused
 _REVIEWED_TYPES = Path(__file__).with_name("model_types.txt")
 OWN_TYPES = "model-types.txt"  # in a project's root
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
+_EXTRAS = ("lightgbm", "xgboost")
 _MOST_BYTES = 2_000_000_000  # of a model file; nothing in it is packed, so also in memory
 
 _MEMBER = re.compile(r"[\w.-]+")
@@ -62,6 +63,13 @@ def load_model(path: Path, allowed: frozenset[str]) -> Model:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # e.g. a model saved by another scikit-learn
             model = skops.io.loads(content, trusted=sorted(allowed))
+    except ImportError as error:
+        package = str(error.name).partition(".")[0]
+        mend = f"'gatewright[{package}]'" if package in _EXTRAS else package
+        raise Refused(
+            f"{path} is a model of {package}, which is not installed here. Run `uv add {mend}` in "
+            "a change that is merged before the model is judged."
+        ) from error
     except Exception as error:
         raise Refused(f"{path} cannot be opened: {error}. Train it again: `mlops run`.") from error
     if not hasattr(model, "predict"):
@@ -74,8 +82,8 @@ def seal(path: Path) -> None:
 
     skops names members after object ids and stamps the time. Here ids and members are numbered
     in the order in which the schema meets them, keys are sorted, dates fixed, nothing is
-    compressed (zlib builds differ), and a bin mapper's thread count, which is the machine's
-    and not the model's, becomes 1.
+    compressed (zlib builds differ), and the thread count that scikit-learn and LightGBM keep,
+    which is the machine's and not the model's, becomes 1.
     """
     _, schema, members = _read(path)
     ids: dict[int, int] = {}
@@ -89,6 +97,9 @@ def seal(path: Path) -> None:
         if node.get("__class__") == "_BinMapper":
             # Small integers are shared objects: this 1 must not be the 2 of some other place.
             node["content"]["content"]["n_threads"] |= {"content": "1", "__id__": -1}
+        if (node.get("__module__"), node.get("__class__")) == ("lightgbm.basic", "Booster"):
+            text = node["content"]["content"]["_handle"]
+            text["content"] = re.sub(r"\[num_threads: \d+\]", "[num_threads: 1]", text["content"])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         body = json.dumps(schema, sort_keys=True, indent=1).encode()

@@ -29,7 +29,7 @@ MODEL, BASELINE = Path("model/model.skops"), Path("model/baseline.skops")
 
 Features = Callable[[list[str], list[str], int], ColumnTransformer]
 # By name: the features, and the estimators for classes and for numbers.
-MODELS: dict[str, tuple[Features, type[Any], type[Any]]] = {
+MODELS: dict[str, tuple[Features, Callable[..., Any], Callable[..., Any]]] = {
     "gradient_boosting": (for_trees, HistGradientBoostingClassifier, HistGradientBoostingRegressor),
     "random_forest": (for_forest, RandomForestClassifier, RandomForestRegressor),
     "linear": (for_linear, LogisticRegression, Ridge),
@@ -46,7 +46,9 @@ def checked(name: str, estimator: Any, values: Any) -> dict[str, Any]:
         if isinstance(value, bool) and type(known[key]) in (int, float):
             raise SystemExit(f"params.yaml: `train.{name}.{key}` must be a number.")
     try:
-        estimator.set_params(**values)._validate_params()
+        estimator.set_params(**values)
+        if hasattr(estimator, "_parameter_constraints"):  # those of scikit-learn have them
+            estimator._validate_params()
     except ValueError as error:
         raise SystemExit(f"params.yaml: `train.{name}`: {error}") from None
     return values
