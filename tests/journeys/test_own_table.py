@@ -119,7 +119,7 @@ def adopted(
         project = copy(rendered, folder)
         table.write(table.rows(), folder / "the table")
         done = project.mlops("adopt", "../the table", "--target", table.target)
-        (folder / "said").write_text(done.stdout)
+        (folder / "said").write_text(done.stdout + done.stderr)
         project.mlops("setup")
         project.commit("Our table")
 
@@ -251,6 +251,9 @@ def test_what_was_guessed_is_shown(adopted: tuple[Table, Parcels]) -> None:
     table, project = adopted
     shown = project.mlops("adopt", "--review").stdout
     said = (project.root.parent / "said").read_text()
+    assert "Running stage 'train'" in said
+    assert "git add" not in said, "hints of DVC"
+    assert "dvc push" not in said
     if table.target == "left":
         assert "personal: kept out" in shown
         assert "known afterwards: kept out" in shown

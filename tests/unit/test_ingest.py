@@ -140,6 +140,35 @@ def test_a_correction_takes_the_place_of_what_it_corrects(project: Project) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("integer", 3), ("number", 0.5), ("string", "new"), ("boolean", True), ("datetime", "2026")],
+)
+def test_a_column_that_comes_later_is_empty_in_the_rows_before(
+    kind: str, value: object, project: Project
+) -> None:
+    path = arrives(project)
+    rows = pd.read_parquet(path)
+    rows["more"] = pd.Timestamp(str(value)) if kind == "datetime" else value
+    rows.to_parquet(path)
+    line = f"  more: {{type: {kind}, description: More, feature: false, nullable: true}}\n"
+    contract = project.root / "contract.yaml"
+    contract.write_text(DROPPING + line.replace(", nullable: true", ""))
+    project.mlops("ingest", str(path))
+    said = project.mlops("check", expect=1).err
+    assert "column is absent" in said, "a column that may not be missing cannot come later"
+    (project.root / "data/raw/2026-03.parquet").unlink()
+    contract.write_text(DROPPING + line)
+    said = project.mlops("ingest", str(path)).out
+    assert "The rows that were here have no value in more, which is new." in said
+    project.mlops("check")
+    known = pd.read_parquet(project.root / "data/raw/2026-01.parquet")
+    assert known["more"].isna().all()
+    assert len(known) == 2000
+    without = arrives(project, "2026-04", 9, 9000)
+    assert "column is absent" in project.mlops("ingest", str(without), expect=1).err
+
+
 def test_a_full_disk_leaves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from gatewright.adapters.files import write_whole
 

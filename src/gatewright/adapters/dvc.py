@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import re
 import subprocess
@@ -243,8 +244,29 @@ def dvc(root: Path, *args: str) -> int:
     ours = str(Path(sys.executable).parent)
     if not os.environ.get("PATH", "").startswith(ours + os.pathsep):
         os.environ["PATH"] = ours + os.pathsep + os.environ.get("PATH", "")
-    with _in_words(root), as_it_is(), chdir(root), _only_source(root):
+    with _in_words(root), as_it_is(), chdir(root), _only_source(root), _without_hints():
         return int(main(list(args)))
+
+
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """DVC says which commands of its own and of Git could come next. Here others do."""
+    from dvc.ui import ui
+
+    write, hints = ui.write, logging.getLogger("dvc.repo.scm_context")
+    before = hints.level
+
+    def without(*objects: Any, **more: Any) -> None:
+        if not (objects and str(objects[0]).startswith("Use `dvc push`")):
+            write(*objects, **more)
+
+    hints.setLevel(logging.WARNING)
+    ui.write = without
+    try:
+        yield
+    finally:
+        ui.write = write
+        hints.setLevel(before)
 
 
 @contextmanager

@@ -51,6 +51,17 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     return _plain(rows)
 
 
+def column_names(path: Path) -> list[str]:
+    """The names of a Parquet file's columns. Raises Refused for a file that is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise Refused(f"{path} is no readable Parquet file. Restore it.") from error
+
+
 def refuse_larger_than_memory(path: Path) -> None:
     """Refuse a Parquet file that unpacks to more than this machine has; nothing is unpacked."""
     there = available()

@@ -20,7 +20,7 @@ import pandas as pd
 from gatewright.adapters.files import read_text, refuse_special, write_whole
 from gatewright.adapters.git import Git
 from gatewright.adapters.source_files import NoRows, read_source, stem_of
-from gatewright.adapters.tables import read_parquet
+from gatewright.adapters.tables import column_names, read_parquet
 from gatewright.contract.schema import Contract, read_contract
 from gatewright.contract.validation import Reason, describe, sort_out
 from gatewright.errors import Misuse, Refused
@@ -31,6 +31,10 @@ from gatewright.sources.recipe import Recipe, parse_recipe, read_table
 
 QUARANTINE = "data/quarantine"
 MOST_BAD = 0.2  # of the rows that arrive; with more, something else is wrong than single rows
+_NO_VALUE: dict[str, Any] = {  # a column in which no row has a value
+    **{"string": "str", "number": "float64", "integer": "Int64", "boolean": "boolean"},
+    "datetime": "datetime64[us]",
+}
 SINCE = pd.Timestamp("1900-01-01")
 
 
@@ -84,15 +88,15 @@ def ingest(
             return Ingested("Nothing new has come.")
         known = _known(root, contract, [batch.name for batch in batches])
         batches = [_sorted_out(batch, contract) for batch in batches]
-        replaced: dict[str, bytes] = {}
-        if corrects:
-            replaced = _replaced(root, contract, batches, known)
+        corrected = _replaced(root, contract, batches, known) if corrects else {}
         batches = _new_ones(batches, contract, {} if corrects else known)
         _refuse_mostly_bad(batches)
+        widened, new = _widened(root, contract, batches, known, corrected)
         contents = {batch.name: _as_parquet(batch.good, contract) for batch in batches}
+        replaced = {n: _as_parquet(r, contract) for n, r in {**corrected, **widened}.items()}
         _write(root, contents, replaced)
         quarantined = _quarantine(root, contract, batches)
-    sentence = _told(batches, contract, replaced, quarantined)
+    sentence = _told(batches, contract, corrected, new, quarantined)
     return Ingested(sentence, tuple(batches))
 
 
@@ -256,7 +260,7 @@ def _reasons(batch: Batch) -> str:
 
 def _replaced(
     root: Path, contract: Contract, batches: list[Batch], known: Mapping[str, pd.DataFrame]
-) -> dict[str, bytes]:
+) -> dict[str, pd.DataFrame]:
     """The known files without the rows that are corrected, by name."""
     key = list(contract.key)
     corrected = pd.concat([batch.good[key] for batch in batches]).drop_duplicates()
@@ -265,11 +269,39 @@ def _replaced(
         there = keys.merge(corrected, on=key, how="left", indicator=True)["_merge"]
         again = (there == "both").to_numpy()
         if again.any():
-            rows = read_parquet(root / RAW / name)[~again]
-            replaced[name] = _as_parquet(rows, contract)
+            replaced[name] = read_parquet(root / RAW / name)[~again]
     if not replaced:
         raise Refused("None of the rows is known, so they correct nothing. Leave --corrects away.")
     return replaced
+
+
+def _widened(
+    root: Path,
+    contract: Contract,
+    batches: list[Batch],
+    known: Iterable[str],
+    corrected: Mapping[str, pd.DataFrame],
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The known files with the columns that come for the first time, empty, and their names.
+
+    Only a nullable column can come later than the first rows.
+    """
+    late = {
+        name: column
+        for name, column in contract.columns.items()
+        if column.nullable and any(name in batch.rows for batch in batches)
+    }
+    late = {name: column for name, column in late.items() if name not in contract.dropped}
+    found, new = {}, set()
+    for name in known:
+        there = set(column_names(root / RAW / name))
+        absent = {n: _NO_VALUE[column.type] for n, column in late.items() if n not in there}
+        if absent:
+            rows = corrected[name] if name in corrected else read_parquet(root / RAW / name)
+            empty = {n: pd.Series(None, rows.index, dtype) for n, dtype in absent.items()}
+            found[name] = rows.assign(**empty)
+            new |= set(absent)
+    return found, [name for name in late if name in new]
 
 
 def _as_parquet(rows: pd.DataFrame, contract: Contract) -> bytes:
@@ -328,13 +360,19 @@ def _quarantine(root: Path, contract: Contract, batches: Iterable[Batch]) -> lis
 
 
 def _told(
-    batches: list[Batch], contract: Contract, replaced: Mapping[str, bytes], bad: list[str]
+    batches: list[Batch],
+    contract: Contract,
+    corrected: Iterable[str],
+    new: list[str],
+    bad: list[str],
 ) -> str:
     dropped = f", without {', '.join(contract.dropped)}" if contract.dropped else ""
     rows = sum(len(batch.good) for batch in batches)
     lines = [f"{len(batches)} files, {rows:,} rows are in {RAW}{dropped}."]
-    if replaced:
-        lines.append(f"They took the place of known rows in {', '.join(replaced)}.")
+    if corrected:
+        lines.append(f"They took the place of known rows in {', '.join(corrected)}.")
+    if new:
+        lines.append(f"The rows that were here have no value in {', '.join(new)}, which is new.")
     if bad:
         count = sum(len(batch.bad) for batch in batches)
         lines += [f"{count:,} bad rows are not, but in {', '.join(bad)}, each with its reason:"]
