@@ -188,6 +188,23 @@ def test_its_own_tests_and_linters_are_green(adopted: tuple[Table, Parcels]) -> 
     project.run("pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "tests")
 
 
+def test_the_notebook_looks_at_the_rows_and_asks_the_model(
+    adopted: tuple[Table, Parcels], tmp_path: Path
+) -> None:
+    table, project = adopted
+    book = project.root / "notebooks/look.ipynb"
+    before = book.read_bytes()
+    project.run("jupyter-execute", "--output", str(tmp_path / "run.ipynb"), str(book))
+    cells = json.loads((tmp_path / "run.ipynb").read_text(encoding="utf-8"))["cells"]
+    given = [out for cell in cells for out in cell.get("outputs", [])]
+    assert {out["output_type"] for out in given} == {"execute_result", "display_data"}, "no stream"
+    assert sum("image/png" in out["data"] for out in given) == 1
+    assert "truth" in "".join(given[-1]["data"]["text/plain"])
+    assert "E-Mail" not in json.dumps(given)
+    project.run("nbstripout", "--verify", str(book))
+    assert book.read_bytes() == before
+
+
 def test_nothing_of_the_example_is_left(adopted: tuple[Table, Parcels]) -> None:
     table, project = adopted
     tracked = project.git("ls-files").splitlines()

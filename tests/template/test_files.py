@@ -45,6 +45,7 @@ TEAM = {
     "src/late_flights/baseline.py",
     *(f"tests/test_{n}.py" for n in ("load", "split", "features", "train", "baseline")),
     "tests/conftest.py",
+    "notebooks/look.ipynb",
 }
 
 
