@@ -191,7 +191,7 @@ def test_its_own_tests_and_linters_are_green(adopted: tuple[Table, Parcels]) -> 
 def test_the_notebook_looks_at_the_rows_and_asks_the_model(
     adopted: tuple[Table, Parcels], tmp_path: Path
 ) -> None:
-    table, project = adopted
+    _, project = adopted
     book = project.root / "notebooks/look.ipynb"
     before = book.read_bytes()
     project.run("jupyter-execute", "--output", str(tmp_path / "run.ipynb"), str(book))
