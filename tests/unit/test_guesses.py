@@ -26,6 +26,7 @@ from gatewright.sources.recipe import (
     read_table,
     row_digests,
 )
+from gatewright.sources.texts import STYLES, NumberStyle
 
 # Types
 
@@ -362,3 +363,21 @@ def test_what_has_no_such_column_or_nothing_to_learn_from() -> None:
         of(people()[["left"]].assign(same="x"), "left")
     with pytest.raises(Refused, match="No column is left"):
         of(people()[["left", "reason", "contact"]], "left")
+
+
+WRITTEN = [NumberStyle(), *STYLES, NumberStyle(".", ",", "$"), NumberStyle(",", ".", "€")]
+
+
+@pytest.mark.parametrize("style", WRITTEN, ids=str)
+def test_many_texts_are_numbers_as_each_alone_is(style: NumberStyle) -> None:
+    """A column is read at once; what is a number, and which, is said of one text."""
+    draw = np.random.default_rng(0)
+    letters = np.array(list("0123456789.,' +-eE"))
+    texts = ["".join(draw.choice(letters, draw.integers(1, 9))) for _ in range(3000)]
+    texts += ["", "1,234", "1.234,5", "12 345,6", "1'000.5", "+5", ".5", "5.", "1e5", "-1E-3"]
+    texts += ["+-5", "1\n", "1_000", "0x10", "inf", "nan", "1e400", "007", "9" * 25, "12 €", "$7"]
+    texts += ["\uff11\uff12", "\u0663"]  # digits, but not ours
+    alone = [float(style.plain(text)) if style.fits(text) else np.nan for text in texts]
+    np.testing.assert_array_equal(style.numbers(pd.Series(texts, dtype="str")), alone)
+    assert np.isfinite(alone).sum() > 100
+    assert np.isnan(alone[-2:]).all()

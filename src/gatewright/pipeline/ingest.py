@@ -48,7 +48,7 @@ class Batch:
 
     @property
     def good(self) -> pd.DataFrame:
-        return self.rows.drop(index=[*self.bad])
+        return self.rows.drop(index=[*self.bad]) if self.bad else self.rows
 
 
 @dataclass(frozen=True)

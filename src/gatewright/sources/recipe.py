@@ -164,7 +164,7 @@ def _read_texts(values: pa.ChunkedArray, how: ColumnRecipe) -> tuple[pd.Series, 
     if uniques.empty:  # nothing is there to be read
         return pd.Series([None] * len(codes), dtype=object), np.empty(0, np.intp)
     texts = uniques.str.strip()
-    folded = texts.str.casefold()
+    folded = texts.str.lower()
     words = MISSING if how.type == "string" else MISSING_NUMBER
     absent = (folded.isin(words) | texts.isin(how.missing)).to_numpy(dtype=bool)
     read = _readers()[how.type](texts, how)
@@ -229,11 +229,7 @@ def _truths(texts: pd.Series, how: ColumnRecipe) -> pd.Series:
 
 
 def _numbers(texts: pd.Series, how: ColumnRecipe) -> pd.Series:
-    import pandas as pd
-
-    style = NumberStyle(how.decimal, how.thousands, how.unit)
-    plain = [style.plain(text) if style.fits(text) else None for text in texts]
-    return pd.Series(pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce"), dtype=float)
+    return NumberStyle(how.decimal, how.thousands, how.unit).numbers(texts)
 
 
 def _integers(texts: pd.Series, how: ColumnRecipe) -> pd.Series:

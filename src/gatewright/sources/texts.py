@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ TRUTHS = (
     ("on", "off"),
     ("1", "0"),
 )
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SIGNS = re.compile(
     r"^(?:(?P<before>[$€£¥]|[A-Z]{3}) ?)?(?P<number>[-+\d].*?)(?: ?(?P<after>%|[€£¥$]))?$"
 )
@@ -42,15 +42,7 @@ class NumberStyle:
 
     def fits(self, text: str) -> bool:
         """Whether a text is a number of this style. Groups of thousands must have three digits."""
-        text = self._bare(text)
-        if not self.thousands:
-            if self.decimal != "." and "." in text:
-                return False
-            return bool(_PLAIN.fullmatch(text.replace(self.decimal, ".")))
-        mark, point = re.escape(self.thousands), re.escape(self.decimal)
-        return bool(re.fullmatch(rf"[+-]?\d{{1,3}}({mark}\d{{3}})*({point}\d+)?", text)) or bool(
-            re.fullmatch(rf"[+-]?\d+({point}\d+)?", text)
-        )
+        return bool(re.fullmatch(_pattern(self.decimal, self.thousands), self._bare(text)))
 
     def plain(self, text: str) -> str:
         """The number as Python writes it."""
@@ -59,11 +51,39 @@ class NumberStyle:
             text = text.replace(self.thousands, "")
         return text.replace(self.decimal, ".")
 
+    def numbers(self, texts: pd.Series) -> pd.Series:
+        """The numbers that texts of this style are, NaN for what is none; as `fits` and `plain`."""
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.unit:  # seldom, and of few different texts
+            found = [float(self.plain(text)) if self.fits(text) else None for text in texts]
+            return pd.Series(found, dtype=float)
+        cells = pa.array(texts, pa.large_string())
+        written = rf"\A({_pattern(self.decimal, self.thousands)})\z"
+        fits = pc.match_substring_regex(cells, written)
+        plain = pc.utf8_ltrim(pc.if_else(fits, cells, None), "+")
+        if self.thousands:
+            plain = pc.replace_substring(plain, self.thousands, "")
+        if self.decimal != ".":
+            plain = pc.replace_substring(plain, self.decimal, ".")
+        return pd.Series(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
+
     def _bare(self, text: str) -> str:
         if not self.unit:
             return text
         found = _SIGNS.match(text)
         return found["number"].strip() if found and self.unit in found.groups() else text
+
+
+@cache
+def _pattern(decimal: str, thousands: str) -> str:
+    """What a number looks like, for Python's `re` and for Arrow's RE2: digits of ASCII."""
+    mark, point = re.escape(thousands), re.escape(decimal)
+    if thousands:
+        return rf"[+-]?([0-9]{{1,3}}({mark}[0-9]{{3}})*|[0-9]+)({point}[0-9]+)?"
+    return rf"[+-]?([0-9]+{point}?[0-9]*|{point}[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 STYLES = (
