@@ -69,7 +69,7 @@ TABLES = {
     "penguins": Wanted("palmerpenguins", "", "species", "multiclass"),
     "iris": Wanted(SKLEARN, "iris", "target", "multiclass"),
     "digits": Wanted(SKLEARN, "digits", "target", "multiclass"),
-    "storms": Wanted(R, "dplyr/storms", "status", "multiclass", out=("category",)),
+    "storms": Wanted(*(R, "dplyr/storms", "status", "multiclass"), group="name", out=("category",)),
     "Seattle": Wanted("vega_datasets", "seattle_weather", "weather", "multiclass", time="date"),
     "diamonds": Wanted(R, "ggplot2/diamonds", "price", "regression"),
     "wages": Wanted(R, "ISLR/Wage", "wage", "regression", out=("logwage",)),

@@ -153,8 +153,9 @@ def page(found: list[tuple[str, float, Used]], baked: list[tuple[str, Used]]) ->
     lines = [
         "# New rows in bulk, and a project from nothing",
         "",
-        f"Written by `benchmarks/ingest.py` with {made_with()}, Python {platform.python_version()},",
-        f"{os.cpu_count()} cores that others used at the same time: trust CPU time.",
+        f"Written by `benchmarks/ingest.py` with {made_with()}, Python",
+        f"{platform.python_version()}, {os.cpu_count()} cores that others used at the same time:",
+        "trust CPU time.",
         "",
         f"{ROWS:,} rows of 11 columns, one of them personal and dropped, arrive by `mlops ingest`: "
         "read, checked, written as Parquet. MB are those of the CSV.",

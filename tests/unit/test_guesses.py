@@ -17,6 +17,7 @@ from gatewright.contract.schema import parse_contract
 from gatewright.contract.validation import violations
 from gatewright.errors import Misuse, Refused
 from gatewright.gate.policy import parse_policies
+from gatewright.sources.guess_roles import guess_group
 from gatewright.sources.guess_target import guess_target
 from gatewright.sources.guess_types import guess_type
 from gatewright.sources.recipe import (
@@ -381,3 +382,78 @@ def test_many_texts_are_numbers_as_each_alone_is(style: NumberStyle) -> None:
     np.testing.assert_array_equal(style.numbers(pd.Series(texts, dtype="str")), alone)
     assert np.isfinite(alone).sum() > 100
     assert np.isnan(alone[-2:]).all()
+
+
+def tracks(names: list[str], rows_each: int = 12) -> pd.DataFrame:
+    """Positions of storms, each in a run of rows."""
+    draw = np.random.default_rng(0)
+    n = len(names) * rows_each
+    hour = np.tile(np.arange(rows_each) * 6, len(names))
+    return pd.DataFrame(
+        {
+            "storm": np.repeat(names, rows_each),
+            "since": hour,
+            "wind": draw.normal(50, 9, n),
+            "pressure": draw.normal(990, 9, n).round(),
+        }
+    )
+
+
+NAMED = [f"{a}{b}" for a in "BDFGKLMNRT" for b in ("ane", "eryl", "iona", "ust")]
+
+
+def in_runs() -> dict[str, tuple[pd.DataFrame, str | None]]:
+    """Tables, and the column that groups them."""
+    draw = np.random.default_rng(1)
+    mixed = [NAMED[at] for at in draw.permutation(len(NAMED))]
+    storms = tracks(mixed)
+    days = pd.date_range("2020-01-01", periods=1461)
+    towns = np.repeat(draw.integers(200, 700, 60), 8)
+    return {
+        "names, in no order": (storms.drop(columns="since"), "storm"),
+        "names that come again years later": (tracks(mixed * 3).drop(columns="since"), "storm"),
+        "names in order, and a clock": (tracks(sorted(NAMED)), "storm"),
+        "numbers in order, and a clock": (
+            tracks(NAMED).assign(curve=np.repeat(np.arange(40), 12)).drop(columns="storm"),
+            "curve",
+        ),
+        "shuffled": (storms.sample(frac=1, random_state=0, ignore_index=True), None),
+        "sorted by a category": (tracks(sorted(NAMED)).drop(columns="since"), None),
+        "few categories": (tracks(mixed[:9], 40).drop(columns="since"), None),
+        "long stretches": (tracks(mixed, 90).drop(columns="since"), None),
+        "a tax that neighbours share": (
+            pd.DataFrame({"tax": towns, "rooms": draw.normal(6, 1, 480)}),
+            None,
+        ),
+        "weeks and months of days": (
+            pd.DataFrame(
+                {
+                    "week": days.isocalendar().week.to_numpy(dtype=int),
+                    "month": days.month,
+                    "rain": draw.gamma(1, 3, len(days)),
+                }
+            ),
+            None,
+        ),
+        "months of years": (
+            pd.DataFrame(
+                {
+                    "year": np.repeat(np.arange(1949, 1969), 12),
+                    "month": np.tile(np.arange(1, 13), 20),
+                    "passengers": draw.normal(size=240),
+                }
+            ),
+            None,
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", in_runs())
+def test_runs_of_rows_that_share_a_value_are_a_group(name: str) -> None:
+    rows, wanted = in_runs()[name]
+    rows = rows.astype({n: "str" for n in rows if n == "storm"})
+    guess = guess_group(rows, list(rows), ())
+    assert (guess.value if guess else None) == wanted
+    if guess:
+        assert "runs of 12 rows on average" in guess.evidence
+        assert guess.matters, "a person should confirm it"

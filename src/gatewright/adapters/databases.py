@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -123,15 +124,20 @@ def _as_arrow(cells: list[Any]) -> pa.Array:
 
     import pyarrow as pa
 
-    kinds = {type(cell) for cell in cells} - {type(None)}
-    if decimal.Decimal in kinds:
-        cells = [float(cell) if isinstance(cell, decimal.Decimal) else cell for cell in cells]
-    if kinds == {datetime.date, datetime.datetime} or any(k.__module__ == "uuid" for k in kinds):
-        return _as_texts(cells)
     try:
-        return pa.array(cells)
+        found = pa.array(cells)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        known = [cell for cell in cells if cell is not None]
+        if any(isinstance(cell, decimal.Decimal) for cell in known):  # NaN, or far too long
+            with suppress(TypeError, ValueError):
+                return pa.array([None if cell is None else float(cell) for cell in cells])
         return _as_texts(cells)
+    if pa.types.is_decimal(found.type):
+        return found.cast(pa.float64())
+    is_date = pa.types.is_date(found.type)
+    if is_date and any(isinstance(cell, datetime.datetime) for cell in cells):
+        return _as_texts(cells)  # Arrow would drop the hours
+    return _as_texts(cells) if isinstance(found.type, pa.BaseExtensionType) else found
 
 
 def _as_texts(cells: list[Any]) -> pa.Array:

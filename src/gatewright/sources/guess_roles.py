@@ -17,6 +17,8 @@ ASKED = 20_000  # rows, drawn at random, for what need not look at all of them
 LEAK, STRONG = 0.98, 0.92  # of a column alone: ROC AUC, or the share of a number's variance
 FEWEST_GROUPS = 8
 ROWS_OF_A_GROUP = 60
+# Runs of rows that share a value: so many rows on average, so many values, so many runs of each.
+ROWS_OF_A_RUN, MANY_GROUPS, RUNS_OF_A_VALUE = 3, 30, 4
 TEXTS = 60  # categories; a text column of more, most of them rare, is no category
 _KEY = r"(^|[_ .-])(id|key|uuid|guid|no|nr|num|number|index|idx|rowname|rownames|row)$|^unnamed|id$"
 _WHO = (  # somebody or something that has rows of its own, by the whole name of a column
@@ -192,10 +194,59 @@ def guess_group(rows: pd.DataFrame, names: Sequence[str], key: Sequence[str]) ->
             continue  # a category that a model can learn, like one of nine shops
         found.append((count, name))
     if not found:
-        return None
+        return _group_by_runs(rows, names, key)
     count, name = max(found)
     words = f"{count:,} values in {len(rows):,} rows, and a name like that of somebody or something"
     return Guess(name, words, True)
+
+
+def _group_by_runs(rows: pd.DataFrame, names: Sequence[str], key: Sequence[str]) -> Guess | None:
+    """The column whose values stand together in runs, as the positions of one storm do.
+
+    A table that is only sorted by a column looks so, too. So the values must be many texts, or
+    have the name of an identifier, in no order; or another column counts up within each run and
+    starts again.
+    """
+    found = []
+    for name in names:
+        values = rows[name]
+        is_text = str(values.dtype) == "str"
+        if list(key) == [name] or values.isna().any() or not (is_text or values.dtype.kind in "iu"):
+            continue
+        if _matches(_WHEN + "|year|jahr|week|hour", name):
+            continue
+        count, starts = values.nunique(), (values != values.shift()).to_numpy()
+        runs = int(starts.sum())
+        if count < FEWEST_GROUPS or runs > RUNS_OF_A_VALUE * count:
+            continue
+        if not ROWS_OF_A_RUN <= len(rows) / runs <= ROWS_OF_A_GROUP:
+            continue
+        heads = values[starts]
+        in_order = heads.is_monotonic_increasing or heads.is_monotonic_decreasing
+        named = is_text or _matches(_KEY, name)
+        words = f"{count:,} values in {runs:,} runs of {len(rows) / runs:.0f} rows on average"
+        if clock := _starts_again(rows, [n for n in names if n != name], starts):
+            found.append((runs, name, f"{words}; in each, {clock} counts up from its start"))
+        elif named and count >= MANY_GROUPS and not in_order:
+            found.append((runs, name, f"{words}, in no order"))
+    if not found:
+        return None
+    _, name, words = max(found)
+    return Guess(name, words, True)
+
+
+def _starts_again(rows: pd.DataFrame, names: Iterable[str], starts: np.ndarray) -> str | None:
+    """The first column of numbers or dates that rises within nearly all runs, and falls between."""
+    for name in names:
+        values = rows[name]
+        if values.dtype.kind not in "iufM" or values.isna().any():
+            continue
+        numbers = values.astype("int64") if values.dtype.kind == "M" else values
+        steps = np.diff(numbers.to_numpy(dtype=float))
+        between = starts[1:]
+        if (steps[~between] > 0).mean() >= 0.98 and (steps[between] < 0).mean() >= 0.9:
+            return name
+    return None
 
 
 def guess_withheld(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Guess]:
