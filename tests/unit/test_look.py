@@ -109,6 +109,22 @@ def test_a_table_without_faults_is_not_suspicious(tmp_path: Path) -> None:
     assert "Nothing is suspicious." in page
 
 
+def test_pictures_share_one_scale_and_what_is_rare_has_none(tmp_path: Path) -> None:
+    rows = table()
+    rows["who"] = [f"somebody {at}" for at in range(len(rows))]
+    rows["size"] = rows["size"] * 100_000
+    rows["late"] = np.where(rows["kind"] == "a", "yes", rows["late"])
+    _, page = seen(rows, tmp_path)
+    assert "Dots are the share of late, in all pictures from " in page
+    assert "No value is frequent enough for a picture." in page
+    assert "e+0" not in page, "numbers are written out"
+    kind = page.partition("<h3>kind</h3>")[2].partition("</section>")[0]
+    assert "polyline" not in kind, "nothing lies between two categories"
+    assert ">a</text>" in kind
+    heights = [float(y.partition('"')[0]) for y in kind.split('cy="')[1:]]
+    assert min(heights) < 10 < 30 < max(heights), "of all columns it tells most"
+
+
 class Tags(HTMLParser):
     """What a page holds: its tags, the addresses in them, and what is open at the end."""
 

@@ -33,6 +33,7 @@ class Facts:
     kind: number, category or date. distinct: different values. quantiles: at 0, 1, 25, 50, 75, 99
     and 100 per cent, of a number. over_time: for each period its missing share and, of a number,
     its mean. new_values: categories that come in the last third of the time alone.
+    others: rows of a category that has no bar of its own.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Facts:
     missing_over_time: tuple[float, ...] = ()
     mean_over_time: tuple[float, ...] = ()
     new_values: tuple[str, ...] = ()
+    others: int = 0
 
     @property
     def missing_share(self) -> float:
@@ -66,6 +68,7 @@ def facts_of(
     told: dict[str, Any] = {}
     if kind == "category":
         bars = _category_bars(values, counts, target)
+        told["others"] = int(counts.iloc[MOST_VALUES:].sum())
         if period is not None:
             told["new_values"] = _new_values(values, period)
     else:
@@ -123,7 +126,12 @@ def _number_bars(
 
 
 def _edge(edge: float, kind: str) -> str:
-    return str(np.datetime64(int(edge), "s"))[:10] if kind == "date" else f"{edge:.4g}"
+    return str(np.datetime64(int(edge), "s"))[:10] if kind == "date" else number(edge)
+
+
+def number(value: float) -> str:
+    """A number as people write it, to four digits or to the one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _category_bars(

@@ -55,7 +55,7 @@ def look_at_file(
 def _write(
     out: Path, title: str, lead: str, rows: pd.DataFrame, target: str | None, time: str | None
 ) -> list[Suspicion]:
-    numbers = _as_number(rows[target]) if target else None
+    numbers, told = _as_number(rows[target]) if target else (None, "")
     period = periods_of(rows[time]) if time else None
     facts = [facts_of(name, rows[name], numbers, period) for name in rows]
     is_number = target is not None and _is_amount(rows[target])
@@ -63,7 +63,7 @@ def _write(
     if time:
         low, high = rows[time].min(), rows[time].max()
         lead += f" From {low:%Y-%m-%d} to {high:%Y-%m-%d}."
-    write_whole(out, page_of(title, lead, facts, found, target))
+    write_whole(out, page_of(title, lead, facts, found, target, told))
     return found
 
 
@@ -72,12 +72,15 @@ def _is_amount(target: pd.Series) -> bool:
     return target.dtype.kind in "iuf" and target.nunique() > FEW_NUMBERS
 
 
-def _as_number(target: pd.Series) -> np.ndarray | None:
-    """The target as a number: 1 where it is true; None for several classes."""
-    if target.dtype.kind in "biuf":
-        return np.asarray(target.to_numpy(dtype=float, na_value=np.nan))
+def _as_number(target: pd.Series) -> tuple[np.ndarray | None, str]:
+    """The target as a number, and what its mean is called; None for several classes."""
+    if target.dtype.kind == "b":
+        return np.asarray(target.to_numpy(dtype=float)), f"share of {target.name}"
+    if target.dtype.kind in "iuf":
+        return np.asarray(target.to_numpy(dtype=float, na_value=np.nan)), f"mean of {target.name}"
     values = target.dropna().unique()
     if len(values) == 2:
         event = sorted(map(str, values))[-1]
-        return np.where(target.isna(), np.nan, (target.astype("str") == event).astype(float))
-    return None
+        found = np.where(target.isna(), np.nan, (target.astype("str") == event).astype(float))
+        return found, f"share of {target.name}: {event}"
+    return None, ""

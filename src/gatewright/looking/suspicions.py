@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gatewright.looking.facts import Facts
+from gatewright.looking.facts import Facts, number
 from gatewright.sources.guess_roles import alone
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _of_number(fact: Facts) -> Iterator[Suspicion]:
     if spread > 0:
         for value, beyond in ((low, (q1 - low) / spread), (high, (high - q3) / spread)):
             if beyond > FAR:
-                words = f"{value:g} lies {beyond:.0f} interquartile ranges from the rest"
+                words = f"{number(value)} lies {beyond:.0f} interquartile ranges from the rest"
                 code = value in CODES
                 words += ", and often means 'not known'" if code else ""
                 yield Suspicion(fact.name, words, 1.5 if code else min(1.4, 0.6 + beyond / 100))
