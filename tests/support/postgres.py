@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -46,8 +47,8 @@ class Postgres:
 
 def programs() -> Path | None:
     """Where the newest server's programs are."""
-    found = sorted(PACKAGES.glob("*/bin/initdb"))
-    return found[-1].parent if found else None
+    found = [path.parent for path in PACKAGES.glob("*/bin/initdb")]
+    return max(found, key=lambda path: float(path.parent.name), default=None)
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def started() -> Iterator[Postgres]:
             yield Postgres(port)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                server.terminate()
+                server.send_signal(signal.SIGINT)  # whoever is connected is sent away
             server.wait(30)
     finally:
         shutil.rmtree(folder)
