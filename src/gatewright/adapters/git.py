@@ -7,6 +7,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -45,6 +46,7 @@ class Git:
     def __init__(self, root: Path, env: Mapping[str, str] = MappingProxyType({})) -> None:
         self.root = root
         self.env = env
+        self._has_remote = False
 
     def __call__(
         self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None
@@ -94,6 +96,11 @@ class Git:
         except GitError:
             return None
 
+    @cached_property
+    def common(self) -> Path:
+        """The folder of Git's that all work trees of the repository share."""
+        return (self.root / self("rev-parse", "--git-common-dir")).resolve()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One command at a time in this clone. The lock falls with the process that holds it.
@@ -102,15 +109,16 @@ class Git:
         """
         from filelock import FileLock, Timeout
 
-        folder = (self.root / self("rev-parse", "--git-common-dir")).resolve()
         try:
-            with FileLock(folder / "mlops.lock", timeout=600, is_singleton=True):
+            with FileLock(self.common / "mlops.lock", timeout=600, is_singleton=True):
                 yield
         except Timeout:
             raise Undecided("Another mlops command has held this clone for 10 minutes.") from None
 
     def has_remote(self) -> bool:
-        return REMOTE in self("remote").split()
+        """Whether there is an origin; once there is one, nobody is asked again."""
+        self._has_remote = self._has_remote or REMOTE in self("remote").split()
+        return self._has_remote
 
     def fetch(self, *refspecs: str) -> None:
         """Fetch from origin. A network that fails is 'could not decide', never 'nothing there'."""
@@ -166,10 +174,14 @@ class Git:
         return texts
 
     def show(self, revision: str, path: str) -> str:
-        text = self.blobs([f"{revision}:{path}"])[0]
-        if text is None:
-            raise Refused(f"{path} is not in commit {revision[:12]}, so the version is not whole.")
-        return text
+        return whole(self.blobs([f"{revision}:{path}"])[0], revision, path)
+
+
+def whole(text: str | None, revision: str, path: str) -> str:
+    """A text of a commit. Raises Refused if it is not there."""
+    if text is None:
+        raise Refused(f"{path} is not in commit {revision[:12]}, so the version is not whole.")
+    return text
 
 
 @contextmanager

@@ -23,9 +23,9 @@ LARGEST_TOTAL = 1_000_000_000
 class StorageBranch:
     """The branch `dvc-storage` of one project; where the storage is elsewhere, nothing happens."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, git: Git | None = None) -> None:
         self.root = root
-        self.git = Git(root)
+        self.git = git or Git(root)
         self.tree = Git(root / FOLDER)
 
     @cached_property
@@ -42,8 +42,7 @@ class StorageBranch:
             folder.unlink()  # the work tree that it led to is gone
         link = (folder / ".git").resolve()
         if link.exists():
-            common = (self.root / self.git("rev-parse", "--git-common-dir")).resolve()
-            for ours in common.glob(f"worktrees/*{BRANCH}"):
+            for ours in self.git.common.glob(f"worktrees/*{BRANCH}"):
                 # In a project that was moved or copied, the two still name the old place.
                 (ours / "gitdir").write_text(f"{link}\n")
                 link.write_text(f"gitdir: {ours}\n")
@@ -85,16 +84,23 @@ class StorageBranch:
         self.attach()
         self._refuse_links(BRANCH)
         # What a killed process may have left: we are alone, so nobody else holds it.
-        lock = self.tree.root / self.tree("rev-parse", "--git-path", "index.lock")
+        names = ("index.lock", "rebase-merge", "rebase-apply")
+        words = [word for name in names for word in ("--git-path", name)]
+        lock, *rebases = (
+            self.tree.root / path for path in self.tree("rev-parse", *words).splitlines()
+        )
         lock.unlink(missing_ok=True)
-        self.tree.ok("rebase", "--abort")
+        if any(path.exists() for path in rebases):
+            self.tree.ok("rebase", "--abort")
         self._commit_new()
         if not self.git.has_remote():
             return
         if fetch:
             self.git.fetch(REFSPEC)
-        theirs = self.git.sha(REMOTE_BRANCH)
-        if theirs and not self.git.ok("merge-base", "--is-ancestor", theirs, BRANCH):
+        ours, theirs = self._tips()
+        if theirs is None or theirs == ours:
+            return
+        if not self.git.ok("merge-base", "--is-ancestor", theirs, BRANCH):
             self._refuse_links(theirs)
             try:
                 self.tree("rebase", "--quiet", theirs)
@@ -104,6 +110,13 @@ class StorageBranch:
                     f"The storage branch here and on origin have grown apart ({error}). Look at "
                     f"`git log {BRANCH} {REMOTE_BRANCH}`; nothing was changed."
                 ) from None
+
+    def _tips(self) -> tuple[str | None, str | None]:
+        """The commits of the branch here and of origin's, as it was fetched."""
+        refs = (f"refs/heads/{BRANCH}", REMOTE_BRANCH)
+        told = self.git("for-each-ref", "--format=%(refname) %(objectname)", *refs).splitlines()
+        commits = dict(line.split(" ") for line in told)
+        return commits.get(refs[0]), commits.get(refs[1])
 
     def _refuse_links(self, commit: str) -> None:
         """A link would be read, or written through, as if what it points to were stored."""
@@ -120,9 +133,10 @@ class StorageBranch:
             return
         for _ in range(5):
             self.sync()
-            if not self.git.has_remote() or self.git.sha(REMOTE_BRANCH) == self.git.sha(BRANCH):
+            ours, theirs = self._tips()
+            if not self.git.has_remote() or ours == theirs:
                 return
-            if not self.git.sha(REMOTE_BRANCH) and not self.git("ls-remote", "--heads", REMOTE):
+            if not theirs and not self.git("ls-remote", "--heads", REMOTE):
                 # The first branch that it gets becomes its default one.
                 print(f"origin is empty: `git push -u origin main`, then {BRANCH}", file=sys.stderr)
                 return

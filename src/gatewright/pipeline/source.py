@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewright.adapters.files import read_text
-from gatewright.adapters.git import Git
+from gatewright.adapters.git import Git, whole
 
 WORDS = "docs/model-card-words.md"
 
@@ -22,11 +22,12 @@ class Source:
 
     @classmethod
     def at(cls, git: Git, commit: str) -> Source:
-        return cls(
-            git.show(commit, "contract.yaml"),
-            git.show(commit, "dvc.lock"),
-            *_environment_and_words(git, commit),
+        names = ("contract.yaml", "dvc.lock", "uv.lock", WORDS)
+        texts = git.blobs([f"{commit}:{name}" for name in names])
+        contract, lock = (
+            whole(text, commit, name) for text, name in zip(texts[:2], names, strict=False)
         )
+        return cls(contract, lock, texts[2], texts[3] or "")
 
     @classmethod
     def in_work_tree(cls, root: Path) -> Source:
@@ -37,8 +38,3 @@ class Source:
             None,
             read_text(words) if words.is_file() else "",
         )
-
-
-def _environment_and_words(git: Git, commit: str) -> tuple[str | None, str]:
-    environment, words = git.blobs([f"{commit}:uv.lock", f"{commit}:{WORDS}"])
-    return environment, words or ""

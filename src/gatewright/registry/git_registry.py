@@ -53,8 +53,8 @@ class PushRefused(Exception):
 class Registry:
     """The registry as origin has it at the last `fetch`."""
 
-    def __init__(self, root: Path) -> None:
-        self.git = Git(root)
+    def __init__(self, root: Path, git: Git | None = None) -> None:
+        self.git = git or Git(root)
         self.tip: str | None = None
         self.files: dict[str, list[Event]] = {}
         self.foreign_tags: frozenset[str] = frozenset()  # numbers of tags that no command made
@@ -339,7 +339,9 @@ class Registry:
 
 def fetch_registry(root: Path, storage: Storage) -> Registry:
     """The registry as origin has it, and the storage of the same fetch. The caller is alone."""
-    registry = Registry(root).fetch(*([STORAGE_REFSPEC] if storage.branch.embedded else []))
+    registry = Registry(root, storage.git).fetch(
+        *([STORAGE_REFSPEC] if storage.branch.embedded else [])
+    )
     storage.branch.sync(fetch=False)
     return registry
 
