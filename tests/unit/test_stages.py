@@ -119,7 +119,7 @@ def test_an_interrupted_pipeline_decided_nothing(
     assert "interrupted" in trained.mlops("run", expect=2).err
 
 
-@pytest.mark.parametrize(("chosen", "told"), [({}, "10000"), ({NAME: "5"}, "5")])
+@pytest.mark.parametrize(("chosen", "told"), [({}, "1000"), ({NAME: "5"}, "5")])
 def test_threads_of_a_stage_soon_sleep_while_they_wait(
     chosen: dict[str, str], told: str, trained: Project
 ) -> None:
