@@ -773,6 +773,8 @@ def test_a_fresh_clone_is_set_up_with_the_data(released: Project) -> None:
     colleague = released.clone()
     colleague.mlops("setup")
     assert (colleague.root / MODEL).read_bytes() == (released.root / MODEL).read_bytes()
+    hook = colleague.root / ".git/hooks/pre-commit"
+    assert not hook.exists(), "without a configuration it would stop every commit"
     colleague.mlops("gate")
 
 

@@ -33,6 +33,7 @@ PIPELINE_FAILS = (
     "The pipeline fails; its message stands above. Where data is missing, run `uv run mlops push` "
     "on the machine that has it; else mend the pipeline. Then run again."
 )
+HOOKS = ".pre-commit-config.yaml"  # without it the hooks would stop every commit
 RAW = "data/raw"  # DVC would read a pipe in it for ever
 _INTERRUPTED = 252  # the status of DVC's command line after Ctrl-C
 
@@ -85,7 +86,7 @@ class Storage:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.git = Git(root)
-        self.branch = StorageBranch(root)
+        self.branch = StorageBranch(root, self.git)
 
     @cached_property
     def _repo(self) -> Any:
@@ -114,7 +115,8 @@ class Storage:
             self.push()
         else:
             must(self.root, "pull", "--quiet", "--allow-missing")
-        subprocess.run(["pre-commit", "install"], cwd=self.root)
+        if (self.root / HOOKS).exists():
+            subprocess.run(["pre-commit", "install"], cwd=self.root)
 
     def ready(self) -> None:
         """Bring the embedded storage up to what origin has, alone in this clone."""
