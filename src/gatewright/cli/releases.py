@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewright.cli.parser import Arguments, Parser, plain, required
-from gatewright.errors import Refused, Undecided
+from gatewright.errors import Misuse, Refused, Undecided
 from gatewright.run_context import RunContext, current
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ def add_to(parser: Parser) -> None:
     register.add_argument("--build", action="store_true", help="get or build its outputs first")
     promote = parser.command("promote", _promote, "let a version into an environment", reads=True)
     promote.add_argument("version")
-    promote.add_argument("--to", required=True, metavar="ENV")
+    promote.add_argument(
+        "--to",
+        required=True,
+        metavar="ENV",
+        action="append",
+        help="several times: one after the other, up to the first that refuses",
+    )
     promote.add_argument(
         "--propose", action="store_true", help="open a pull request where nobody approved"
     )
@@ -82,16 +88,19 @@ def _register(arguments: Arguments) -> int:
 
 
 def _promote(arguments: Arguments) -> int:
-    from gatewright.release.promote import promote
-    from gatewright.release.workspace import Kind, Workspace
+    from gatewright.release.promote import LIVE, promote_through
+    from gatewright.release.workspace import Workspace
 
+    if arguments.json and len(arguments.to) > 1:
+        raise Misuse("--json answers for one environment: name one with --to, then the next.")
     run = current()
     _tell_workflow(run)
-    workspace = Workspace(arguments.root)
-    outcome = promote(workspace, arguments.version, arguments.to, arguments.propose)
-    live = outcome.kind in (Kind.PROMOTED, Kind.LIVE_BEFORE)
-    _tell_workflow(run, f"live={str(live).lower()}\n")
-    return _answer(outcome, arguments.json)
+    workspace, status, live = Workspace(arguments.root), 0, 0
+    for outcome in promote_through(workspace, arguments.version, arguments.to, arguments.propose):
+        status = _answer(outcome, arguments.json)
+        live += outcome.kind in LIVE
+    _tell_workflow(run, f"live={str(live == len(arguments.to)).lower()}\n")
+    return status
 
 
 def _rollback(arguments: Arguments) -> int:

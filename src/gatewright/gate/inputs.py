@@ -161,6 +161,11 @@ class GateInputs:
     may_change: bool = False
     holes: tuple[str, ...] = ()
 
+    @cached_property
+    def answered(self) -> list[tuple[object, object, Any]]:
+        """What checks answered about these inputs: check, settings, answer."""
+        return []
+
     @property
     def candidate_contract(self) -> Contract:
         return self.proposed or self.contract

@@ -245,11 +245,14 @@ class _Question:
     def measures(self) -> bool:
         return self.runs_model if isinstance(self.check, OwnCheck) else self.check.measures
 
+    @property
+    def asks_environment(self) -> bool:
+        return isinstance(self.check, OwnCheck) and own_checks.asks_environment(self.check)
+
     def same(self, policy: Policy, other: Policy) -> bool:
         """Whether both policies would get the same findings."""
-        if isinstance(self.check, OwnCheck) and own_checks.asks_environment(self.check):
-            return False
-        return bool(self.settings(policy) == self.settings(other))
+        same = self.settings(policy) == self.settings(other)
+        return bool(same) and not self.asks_environment
 
     @property
     def words(self) -> str:
@@ -266,6 +269,17 @@ class _Question:
         return tuple(self.check.check(**needs)) or (Finding("refuse", "gave no answer"),)
 
     def ask(self, policy: Policy, inputs: GateInputs) -> Answer:
+        """The answer. Asked again with the same settings about the same inputs, it is the same."""
+        settings = self.settings(policy)
+        for check, those, before in () if self.asks_environment else inputs.answered:
+            if check == self.check and those == settings:
+                answer: Answer = before
+                return replace(answer, check=self.id)
+        answer = self._ask(policy, inputs)
+        inputs.answered.append((self.check, settings, answer))
+        return answer
+
+    def _ask(self, policy: Policy, inputs: GateInputs) -> Answer:
         """Not measured is not proven, and so is what an error of the machinery leaves open."""
         try:
             findings = self.find(policy, inputs)

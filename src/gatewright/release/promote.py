@@ -6,8 +6,7 @@ the command before that leaves the old state, and running it again completes it.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from gatewright.adapters.app_token import as_app
 from gatewright.adapters.github import Forbidden, GitHub
@@ -24,6 +23,26 @@ from gatewright.release import progress, rules
 from gatewright.release.approval import PROPOSALS, approver, why_unapproved
 from gatewright.release.github_release import propose
 from gatewright.release.workspace import Kind, Outcome, Workspace
+
+LIVE = (Kind.PROMOTED, Kind.LIVE_BEFORE)
+
+
+def promote_through(
+    workspace: Workspace, version: str, environments: Sequence[str], propose: bool = False
+) -> Iterator[Outcome]:
+    """Let a version into one environment after the other, up to the first that does not take it.
+
+    Each asks its own gate, against what is live there, and writes its own event, as if promoted by
+    itself; only what would be measured twice is measured once.
+    """
+    for environment in environments:
+        workspace.project.known(environment)
+    with workspace.measuring_once():
+        for environment in environments:
+            outcome = promote(workspace, version, environment, propose)
+            yield outcome
+            if outcome.kind not in LIVE:
+                return
 
 
 def promote(workspace: Workspace, version: str, environment: str, propose: bool = False) -> Outcome:
@@ -53,8 +72,7 @@ def _promote(workspace: Workspace, version: str, environment: str, propose: bool
     approval = _approval(workspace, registry, environment, propose)
     if isinstance(approval, rules.No):
         raise rules.refused(approval)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with workspace.folder() as folder:
         progress.step(f"2/6 fetch its files from {before} and verify them")
         storage.fetch(record.stored, before, folder)
         demanded = workspace.project.policy(environment).protection

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gatewright.adapters.dvc import Storage
-from gatewright.adapters.git import Git
 from gatewright.adapters.github import GitHub
 from gatewright.adapters.model_file import allowed_types
 from gatewright.errors import Undecided
-from gatewright.gate.inputs import gather
+from gatewright.gate.inputs import GateInputs, gather
 from gatewright.gate.judged_rows import Place, with_judged_rows
 from gatewright.gate.policy import champion_metrics
+from gatewright.gate.same_inputs import are_same
 from gatewright.gate.verdict import Verdict, judge
 from gatewright.paths import TEST
 from gatewright.pipeline.committed import JUDGES, hidden_changes, not_merged, uncommitted
@@ -73,8 +74,10 @@ class Workspace:
         self.root = root
         self.run = run or current()
         self.project = Project(root)
-        self.git = Git(root)
         self.storage = Storage(root)
+        self.git = self.storage.git
+        self._kept: ExitStack | None = None
+        self._judged: list[GateInputs] = []
 
     @cached_property
     def github(self) -> GitHub | None:
@@ -113,19 +116,51 @@ class Workspace:
         `commit` is the one whose history says which test rows may judge.
         """
         policy = self.project.policy(environment)
-        with tempfile.TemporaryDirectory() as name:
+        with self.folder() as folder:
             champion = live_champion(
-                *(self.git, self.storage, registry, environment, Path(name)),
+                *(self.git, self.storage, registry, environment, folder),
                 metrics=champion_metrics(policy),
             )
-            known = Path(name) / TEST if champion else None
+            known = folder / TEST if champion else None
             types = allowed_types(self.root)
             evidence = gather(policy, files, source, champion, known, types, version=version)
             first = self.project.environments[0]
-            place = Place(self.git, self.storage, registry, first, files, Path(name))
+            place = Place(self.git, self.storage, registry, first, files, folder)
             test = evidence.lock.outs.get(TEST)
             evidence = with_judged_rows(evidence, policy, place, commit, test)
-            return judge(policy, evidence, notes=notes, slices=slices)
+            return judge(policy, self._known(evidence), notes=notes, slices=slices)
+
+    @contextmanager
+    def measuring_once(self) -> Iterator[None]:
+        """Within it, nothing is measured twice of the same files, on the same rows, against the
+        same champion.
+        """
+        with ExitStack() as kept:
+            self._kept, self._judged = kept, []
+            try:
+                yield
+            finally:
+                self._kept, self._judged = None, []
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder for files that are needed now; within `measuring_once`, until that ends."""
+        made = tempfile.TemporaryDirectory()
+        if self._kept is not None:
+            yield Path(self._kept.enter_context(made))
+            return
+        with made as name:
+            yield Path(name)
+
+    def _known(self, evidence: GateInputs) -> GateInputs:
+        """What was judged before and is the same, with all that was measured of it; or this."""
+        if self._kept is None:
+            return evidence
+        for before in self._judged:
+            if are_same(before, evidence):
+                return before
+        self._judged.append(evidence)
+        return evidence
 
     def require_committed_judges(self, everything: bool = False) -> None:
         """Raises Refused if policy, contract or what else judges here is not the commit's.
