@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import skops.io
@@ -47,12 +48,17 @@ class Review:
         candidate = str(self.candidate.root)
         return self.base.ask("review", candidate, "--claims", str(self.claims), expect=expect)
 
-    def run(self) -> None:
-        """Run the candidate's pipeline; what the base has run before is taken from its cache."""
+    def raw(self) -> Path:
+        """The candidate's raw data, and with it all that the base has run before."""
         cache = self.candidate.root / ".dvc/cache"
         if not cache.exists():
-            self.candidate.mlops("setup")
-            shutil.copytree(self.base.root / ".dvc/cache", cache, dirs_exist_ok=True)
+            shutil.copytree(self.base.root / ".dvc/cache", cache)
+            self.candidate.dvc("checkout", "--quiet", "data/raw.dvc")
+        return self.candidate.root / "data/raw"
+
+    def run(self) -> None:
+        """Run the candidate's pipeline; what the base has run before is taken from its cache."""
+        self.raw()
         self.candidate.mlops("run")
 
     def retrain(self, strength: float) -> None:

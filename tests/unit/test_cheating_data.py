@@ -101,12 +101,6 @@ def judged(review: Review, expect: int = 0) -> Any:
     return review.judge(expect)
 
 
-def raw(review: Review) -> Path:
-    review.candidate.mlops("setup")
-    review.candidate.dvc("pull", "--quiet", "data/raw")
-    return review.candidate.root / "data/raw"
-
-
 def refusals(verdict: Any, check: str) -> dict[str, str]:
     """What one check refuses, by subject."""
     return {
@@ -120,7 +114,7 @@ def refusals(verdict: Any, check: str) -> dict[str, str]:
 
 def test_test_rows_in_disguise_are_refused(review: Review) -> None:
     """Of another time, under another number, with two columns changed and one made up."""
-    folder = raw(review)
+    folder = review.raw()
     draw = np.random.default_rng(1)
     tested = pd.concat(map(pd.read_parquet, sorted(folder.glob("*.parquet"))))
     copies = tested[tested["number"] % 2 == 1]
@@ -147,7 +141,7 @@ FUTURE = "  scan: {type: number, nullable: true, description: A scan on the way%
 
 
 def with_scan(review: Review, spread: float, about: str = "") -> None:
-    folder = raw(review)
+    folder = review.raw()
     draw = np.random.default_rng(2)
     for path in sorted(folder.glob("*.parquet")):
         rows = pd.read_parquet(path)
@@ -191,7 +185,7 @@ def test_rows_of_one_label_that_vanish_from_a_slice_are_refused(review: Review) 
 
 def test_honest_growth_is_let_in(review: Review) -> None:
     """More rows, a column of noise, fewer of the oldest rows, other words in the code."""
-    folder = raw(review)
+    folder = review.raw()
     draw = np.random.default_rng(3)
     wide_rows(1000, 5000).to_parquet(folder / "2026-03.parquet")
     for path in sorted(folder.glob("*.parquet")):

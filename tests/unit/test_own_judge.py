@@ -324,8 +324,7 @@ def forget(review: Review, column: str, dropped: str = "email") -> None:
 
 
 def rewrite_raw(review: Review, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    review.candidate.mlops("setup")
-    for path in sorted((review.candidate.root / "data/raw").glob("*.parquet")):
+    for path in sorted(review.raw().glob("*.parquet")):
         change(pd.read_parquet(path)).to_parquet(path)
 
 
