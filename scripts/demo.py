@@ -46,6 +46,7 @@ ENVIRONMENT = {
     **{f"GIT_{role}_NAME": "You" for role in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{role}_EMAIL": "you@example.com" for role in ("AUTHOR", "COMMITTER")},
 }
+ENVIRONMENTS = ("dev", "staging", "production")
 POISON = """
 import pandas, pathlib
 for path in sorted(pathlib.Path("data/raw").glob("2013-0[1-6].parquet")):
@@ -188,10 +189,22 @@ class Project:
 
     def mlops(self, *words: str, expect: tuple[int, ...] = (0,)) -> str:
         """Run a command, keep what it printed; its last line."""
+        return self.lines(*words, expect=expect)[-1]
+
+    def lines(self, *words: str, expect: tuple[int, ...] = (0,)) -> list[str]:
+        """As `mlops`, all lines of what it answered after its progress."""
         done = self.run("uv", "run", "--quiet", "mlops", *words, expect=expect)
         output = done.stderr + done.stdout
         self.told.command(f"uv run mlops {' '.join(words)}", output, done.returncode)
-        return output.strip().splitlines()[-1]
+        return output.strip().splitlines()
+
+    def promote(self, version: str, expect: tuple[int, ...] = (0,)) -> None:
+        """Through all environments, as far as the gates let it."""
+        words = (word for name in ENVIRONMENTS for word in ("--to", name))
+        told = self.lines("promote", version, *words, expect=expect)
+        for line in told:
+            if line.startswith(f"{version} "):
+                self.say(line)
 
     def pipeline(self, *until: str) -> None:
         self.run("uv", "run", "--quiet", "mlops", "run", *until)
@@ -257,8 +270,7 @@ def first_model(project: Project) -> str:
     version = project.version()
     if version is None:
         raise Surprise("a model that passed is no version")
-    for environment in ("dev", "staging", "production"):
-        project.say(project.mlops("promote", version, "--to", environment))
+    project.promote(version)
     return version
 
 
@@ -317,8 +329,7 @@ def september(project: Project) -> str | None:
     version = project.version()
     if version is None:
         return None
-    for environment in ("dev", "staging", "production"):
-        project.say(project.mlops("promote", version, "--to", environment, expect=(0, 1, 2)))
+    project.promote(version, expect=(0, 1, 2))
     return version
 
 
