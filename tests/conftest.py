@@ -27,12 +27,20 @@ GIT = """\
 """
 
 
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run that all workers see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the machine's own Git, DVC or CI; the same for all tests, in whatever order."""
     home = tmp_path_factory.mktemp("home")
     (home / "gitconfig").write_text(GIT)
-    own = {"GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
+    rules = shared_by_workers(tmp_path_factory) / "kingfisher"  # compiled once, which takes seconds
+    own = {"KF_RULE_CACHE_DIR": str(rules)}
+    own |= {"GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
     own |= {"DVC_NO_ANALYTICS": "1"}
     for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
         own[f"DVC_{name}_DIR"] = str(home / "dvc")
@@ -56,9 +64,7 @@ def _stages() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a folder once for all workers: `shared(name, make)` calls make(folder) if needed."""
-    base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent
+    base = shared_by_workers(tmp_path_factory)
 
     def once(name: str, make: Callable[[Path], None]) -> Path:
         folder = base / f"shared-{name}"
@@ -100,7 +106,7 @@ def _flights(baked: Project, shared: Callable[..., Path]) -> Project:
         project.git("init", "--quiet", "--bare", "-b", "main", str(project.origin))
         project.git("remote", "add", "origin", str(project.origin))
         project.git("push", "--quiet", "--no-verify", "-u", "origin", "main", "dvc-storage")
-        project.mlops("run")
+        project.inside("run")
         project.commit("Train the first model")
 
     return Project(shared("flights", make) / "late-flights", baked.venv)

@@ -376,6 +376,7 @@ class GitHubActions:
             "PREPARED": str(self.project.venv) if self.act and self.prepared else "",
             "UV_CACHE_DIR": self._cache(),
             "UV_LINK_MODE": "hardlink",
+            "KF_RULE_CACHE_DIR": os.environ["KF_RULE_CACHE_DIR"],
             "OMP_NUM_THREADS": ENVIRONMENT["OMP_NUM_THREADS"],
             **self.env,
             **(env or {}),
