@@ -57,12 +57,12 @@ def poisoned(project: Parcels) -> None:
 
 def pickled(project: Parcels) -> None:
     (project.root / MODEL).write_bytes(pickle.dumps(Mark()))
-    project.run("dvc", "commit", "--quiet", "--force", "train")
+    project.dvc("commit", "--quiet", "--force", "train")
 
 
 def joblibbed(project: Parcels) -> None:
     joblib.dump(Mark(), project.root / MODEL, compress=3)
-    project.run("dvc", "commit", "--quiet", "--force", "train")
+    project.dvc("commit", "--quiet", "--force", "train")
 
 
 def swapped_model(project: Parcels) -> None:
@@ -130,7 +130,7 @@ def test_a_bad_model_is_refused(
 
 def test_the_honest_model_is_let_in(flights_live: Project) -> None:
     """The flights, as they were generated."""
-    verdict = flights_live.ask("gate", "--env", "dev")
+    verdict = flights_live.ask_inside("gate", "--env", "dev")
     assert verdict["decision"] == "yes"
     assert flights_live.refusals(verdict) == set()
     assert "not worse than 1.0.0" in json.dumps(verdict)

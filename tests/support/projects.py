@@ -28,6 +28,7 @@ import parcels
 import skops.io
 from cookiecutter.main import cookiecutter
 
+from gatewright.adapters.dvc import dvc
 from gatewright.adapters.model_file import seal
 from gatewright.cli import main
 
@@ -126,6 +127,12 @@ class Project:
     def ask(self, *words: str, expect: int | None = 0) -> Any:
         return json.loads(self.mlops(*words, "--json", expect=expect).stdout)
 
+    def ask_inside(self, *words: str) -> Any:
+        """As `ask`, in this process."""
+        done = in_process((*words, "--json"), self.root, ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
     def refusals(self, verdict: Any) -> set[str]:
         """The checks that did not pass."""
         return {
@@ -192,6 +199,11 @@ class Parcels(Project):
         assert expect in (None, done.returncode), f"mlops {' '.join(words)} gave {done}"
         return done
 
+    def dvc(self, *words: str) -> None:
+        """DVC in this process."""
+        with environment(ENVIRONMENT), redirect_stdout(io.StringIO()):
+            assert dvc(self.root, *words) == 0
+
     def parameter(self, strength: float) -> None:
         """Another C: another model, and a new minor version. 1.0 is a good one."""
         (self.root / "params.yaml").write_text(f"train: {{C: {strength}}}\n")
@@ -205,7 +217,7 @@ class Parcels(Project):
         path = self.root / "model/model.skops"
         skops.io.dump(model, path)
         seal(path)
-        self.run("dvc", "commit", "--quiet", "--force", "train")
+        self.dvc("commit", "--quiet", "--force", "train")
 
     def add_card(self) -> None:
         """A model card too, which most tests do not need."""

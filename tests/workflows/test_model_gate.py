@@ -194,7 +194,7 @@ def test_a_doctored_metric_decides_nothing(worse: GitHubActions) -> None:
     for entry in metrics["metrics"].values():
         entry["candidate"] = dict.fromkeys(("value", "low", "high"), 0.98765)
     path.write_text(json.dumps(metrics))
-    worse.project.run("dvc", "commit", "--force", "evaluate")
+    worse.parcels.dvc("commit", "--force", "evaluate")
     worse.project.mlops("push")
     walk = worse.pull_request()
     refused(walk, "lock", *WORSE)
@@ -287,7 +287,7 @@ def test_a_forged_model_is_built_again_and_refused(github: GitHubActions) -> Non
     forest = RandomForestClassifier(10, max_depth=6, random_state=0)
     model = make_pipeline(SimpleImputer(), forest)
     github.parcels.swap(model.fit(rows[["weight", "height"]], rows["broken"]))
-    github.project.run("dvc", "repro", "--quiet", "evaluate")
+    github.parcels.dvc("repro", "--quiet", "evaluate")
     github.project.mlops("push")
     walk = github.pull_request()
     assert walk.jobs == dict.fromkeys(("candidate", "model-gate"), "failure")

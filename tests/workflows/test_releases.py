@@ -128,7 +128,7 @@ def test_a_check_that_a_pull_request_forged_is_found_at_registration(
     merged.branch("forged")
     (merged.project.root / ".github/workflows/model-gate.yml").write_text(FORGED)
     merged.parcels.swap(make_model(-1.0, 1.0))
-    merged.project.run("dvc", "repro", "--quiet", "evaluate")
+    merged.parcels.dvc("repro", "--quiet", "evaluate")
     merged.project.mlops("push")
     went_well(merged.pull_request(), "model-gate")
     merged.merge()
