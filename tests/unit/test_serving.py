@@ -702,12 +702,13 @@ def test_others_are_answered_over_tls_with_a_key_within_its_budget(
     try:
         context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
         connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
-        statuses = []
+        statuses: list[int] = []
         while not statuses:
             assert process.poll() is None
             try:
                 connection.request("GET", "/health/ready")
-                statuses.append(connection.getresponse().read() and 0)
+                connection.getresponse().read()
+                statuses.append(0)
             except ConnectionRefusedError:
                 connection.close()
                 time.sleep(0.05)
