@@ -24,6 +24,7 @@ from gatewright.adapters.tables import read_parquet
 from gatewright.contract.schema import parse_contract
 from gatewright.contract.validation import Reason, violations
 from gatewright.errors import Refused
+from gatewright.evaluation.predictions import request_rows
 
 N = 50
 contract = parse_contract(
@@ -118,6 +119,17 @@ def test_numbers_without_end_are_refused(tmp_path: Path) -> None:
     rows = written(tmp_path, height=[np.inf, 1.0] * (N // 2))
     (fault,) = violations(open_ended, rows).to_dict("records")
     assert (fault["reason"], fault["rows"]) == (Reason.INFINITE, N // 2)
+
+
+@pytest.mark.parametrize("seats", [[1, 2], [1, None], [None, None]])
+def test_a_request_s_whole_numbers_are_as_in_a_table(
+    seats: list[int | None], tmp_path: Path
+) -> None:
+    """Not all models take pandas' own missing value, and a table has none."""
+    asked = request_rows([{"seats": value} for value in seats], contract, ["seats"])
+    kinds = pd.array(seats, "Int64")
+    pd.DataFrame({"seats": kinds}).to_parquet(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(asked, read_parquet(tmp_path / "a.parquet"))
 
 
 def test_a_missing_truth_is_missing_and_not_false(tmp_path: Path) -> None:

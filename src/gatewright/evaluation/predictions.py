@@ -265,15 +265,17 @@ def request_rows(
 ) -> pd.DataFrame:
     """A table of requests, shape (n, features) or of the columns `names`, as the contract types it.
 
-    A missing text or truth value is None or nan, as it is in a table that was read.
+    A missing text or truth value is None or nan, as it is in a table that was read, and whole
+    numbers of which one is missing are floats: not all models take pandas' own missing value.
     """
     rows = pd.DataFrame(requests, columns=list(names or contract.features))
-    return rows.astype({name: _kind(contract.columns[name]) for name in rows})
+    gaps = rows.isna().any()
+    return rows.astype({n: _kind(contract.columns[n], bool(gaps[n])) for n in rows})
 
 
-def _kind(column: Column) -> Any:
+def _kind(column: Column, has_gaps: bool) -> Any:
     if column.type == "boolean" and column.nullable:
         return object
     if column.type == "integer":
-        return "Int64" if column.nullable else "int64"
+        return "float64" if column.nullable and has_gaps else "int64"
     return _KINDS[column.type]
