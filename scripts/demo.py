@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import http.client
 import json
 import os
 import re
@@ -23,7 +24,6 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -348,10 +348,11 @@ def asked(project: Project) -> None:
     """Whoever needs an answer asks, and gets what the gate judged."""
     project.told.chapter("Who asks gets the same answer everywhere")
     row = json.loads(project.python(QUESTION))
-    with serving(project) as url:
-        request = urllib.request.Request(f"{url}/answers?explain=true", json.dumps(row).encode())
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            found = json.loads(reply.read())
+    with serving(project) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/answers?explain=true", json.dumps(row))
+        found = json.loads(connection.getresponse().read())
+        connection.close()
     answer = found["answers"][0]
     words = ", ".join(f"{value:+g} by {name}" for name, value in reasons(answer)[:3])
     project.say(
@@ -373,7 +374,7 @@ def reasons(answer: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[str]:
+def serving(project: Project) -> Iterator[int]:
     """What is live in production, as a service of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -385,19 +386,18 @@ def serving(project: Project) -> Iterator[str]:
         command, cwd=project.root, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            url = f"http://127.0.0.1:{port}"
-            while not answers(url):
+            while not answers(port):
                 if process.poll() is not None:
                     raise Surprise(f"`{' '.join(command)}` ended: {process.communicate()[1]}")
                 time.sleep(0.1)
-            yield url
+            yield port
         finally:
             process.terminate()
 
 
-def answers(url: str) -> bool:
+def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=60):
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
             return True
     except OSError:
         return False

