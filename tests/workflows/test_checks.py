@@ -109,6 +109,7 @@ RED = {"security": "failure"}
 
 
 def test_security_is_green_on_the_first_day(whole: GitHubActions) -> None:
+    whole.prepared = True  # that all of it is installed, ci shows
     with Advisories() as advisories:
         advised(whole, advisories)
         walk = whole.pull_request("security.yml")
