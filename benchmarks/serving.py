@@ -2,9 +2,9 @@
 
     uv run --no-project --python PROJECT/.venv/bin/python benchmarks/serving.py PROJECT
 
-PROJECT is a generated project with a version in production (`make demo` leaves one in .demo). All are
-asked by `wrk` of Debian's package in this one run, on one machine: whatever serves and wrk share its
-processors. Nothing else should run meanwhile. The exit status is 1 if a target is missed.
+PROJECT is a generated project with a version in production (`make demo` leaves one in .demo). All
+are asked by `wrk` of Debian's package in this one run, on one machine: whatever serves and wrk
+share its processors. Nothing else should run meanwhile. The exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -203,12 +203,11 @@ def started(served: Served) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     command = [*served.command, "--port", str(port)]
-    log = tempfile.TemporaryFile()
     with subprocess.Popen(
         command,
         cwd=served.folder,
-        stderr=log,
-        stdout=log,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         env=environment(),
         start_new_session=True,
     ) as process:
@@ -347,7 +346,7 @@ def written(
         "# How fast a version answers",
         "",
         f"By `benchmarks/serving.py`, on {os.cpu_count()} cores, {platform.machine()}, Python "
-        f"{platform.python_version()}, all in one run; wrk shares the processors with what it asks.",
+        f"{platform.python_version()}, all in one run; wrk shares the cores with what it asks. "
         "The model is the example's: gradient boosting, 100 trees.",
         "",
         "| | measured | target |",

@@ -45,6 +45,7 @@ def test_each_file_of_the_template_is_one_or_the_other() -> None:
     folders = (".github/", "data/incoming/", "docs/", "security/", "tests/")
     assert {path for path in harmless if not path.startswith(folders)} == {
         *("README.md", "SECURITY.md", "LICENSE", "gates.yaml", "data/README.md"),
+        "notebooks/look.ipynb",
         *(".gitignore", "data/.gitignore", ".dvc/.gitignore", ".pre-commit-config.yaml"),
     }
 
