@@ -289,7 +289,7 @@ PARCELS = {n: text for n, text in parcels.FILES.items() if not n.startswith(_GEN
 def make_parcels(baked: Project, folder: Path) -> Parcels:
     """Everything that was generated, around the tiny project; nothing of it is trained yet."""
     project = Parcels(folder / "parcels", baked.venv)
-    own = ("data", "src", "tests")
+    own = ("data", "notebooks", "src", "tests")
     made = (".git", ".venv", ".dvc-storage", "cache", "tmp", "*_cache")
     shutil.copytree(baked.root, project.root, ignore=shutil.ignore_patterns(*own, *made))
     for name, text in PARCELS.items():
