@@ -512,8 +512,8 @@ def test_feedback_that_cannot_be_is_refused(told: Any, words: str, first: Bundle
 
 
 def some_line(number: int = 0) -> Line:
-    place = (f"r{number}", 0, "2027-01-01", "dev", "1.0.0", False, None)
-    return Line(*place, (1,), ROW, [0.5], True)
+    place = (f"r{number}", 0, "2027-01-01", "dev", "1.0.0", 0, None)
+    return Line(*place, "[1]", "{}", "[0.5]", "true")
 
 
 def test_a_full_queue_drops_and_says_so(first: Bundle, tmp_path: Path) -> None:
@@ -546,7 +546,7 @@ def test_what_cannot_be_written_at_the_end_is_counted(tmp_path: Path) -> None:
     with closing(sqlite3.connect(log.path)) as database:
         database.execute("DROP VIEW outcomes")
         database.execute("DROP TABLE answers")
-    log.add([some_line(), Feedback("a", 0, "2027-01-01", True, None)])
+    log.add([some_line(), Feedback("a", 0, "2027-01-01", "true", None)])
     log.stop(tries=3)
     assert log.dropped == 2
 

@@ -29,14 +29,13 @@ from gatewright.forms.explain import Explainer
 from gatewright.serving import page
 from gatewright.serving.access import Budget, Keys, Limits
 from gatewright.serving.bundle import Bundle
-from gatewright.serving.log import Feedback, Line, Log
+from gatewright.serving.log import Feedback, Line, Log, text_of
 from gatewright.serving.requests import Door, Wrong, door_of, openapi, told
 
 JSON = [(b"content-type", b"application/json")]
 SAFE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 TELL = logging.getLogger("gatewright.serving")
 EXPLAINED = 100  # rows of the budget that an explained one counts as
-_Place = tuple[str, int, str, str | None]  # request, row, time, environment
 
 
 @dataclass(frozen=True)
@@ -184,28 +183,33 @@ class Service:
         lines: list[tuple[int, dict[str, Any], list[float], Any]],
     ) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        key = live.about.key
+        about = live.about
         kept = []
         for number, row, scores, said in lines:
-            of_key = tuple(row.get(name) for name in key)
-            place: _Place = (request, number, now, live.about.environment)
-            version = live.about.version
-            kept.append(Line(*place, version, False, by, of_key, row, scores, said))
+            key = text_of([row.get(name) for name in about.key])
+            inputs = text_of(row)
+            place = (request, number, now, about.environment)
+            of = (by, key, inputs)
+            kept.append(Line(*place, about.version, 0, *of, text_of(scores), _said(said)))
             if self.shadow is not None:
-                kept.append(_shadowed(self.shadow, place, by, of_key, row))
+                other, scores, said = _shadowed(self.shadow, row)
+                kept.append(Line(*place, other, 1, *of, text_of(scores), _said(said)))
         log.add(kept)
 
 
-def _shadowed(
-    shadow: Live, place: _Place, by: str | None, key: tuple[Any, ...], row: dict[str, Any]
-) -> Line:
+def _said(value: str | bool | None) -> str | None:
+    return None if value is None else text_of(value)
+
+
+def _shadowed(shadow: Live, row: dict[str, Any]) -> tuple[str, list[float], str | bool | None]:
     """What another version would have said; a row that it cannot read has no score."""
+    version = shadow.about.version
     try:
         scores = shadow.asker.scores(row)
-        code = shadow.asker.recommended(scores) if shadow.about.classes else None
     except (KeyError, TypeError, ValueError, OverflowError):
-        scores, code = [], None
-    return Line(*place, shadow.about.version, True, by, key, row, scores, shadow.name_of(code))
+        return version, [], None
+    code = shadow.asker.recommended(scores) if shadow.about.classes else None
+    return version, scores, shadow.name_of(code)
 
 
 def _explained(live: Live, row: dict[str, Any], code: int | None) -> dict[str, Any]:
@@ -335,7 +339,8 @@ def app_of(service: Service) -> Starlette:
         if why := _untrue(items, service.live):
             return _json_response(422, {"error": why})
         kept = service.log.add(
-            Feedback(item.request_id, item.row, item.at or now, item.truth, by) for item in items
+            Feedback(item.request_id, item.row, item.at or now, text_of(item.truth), by)
+            for item in items
         )
         if not kept:
             return _json_response(503, {"error": "The log is full. Send it again later."})

@@ -6,16 +6,17 @@ thread writes them in transactions; where the database fails, it tries again, an
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from gatewright.errors import Refused
 
@@ -43,46 +44,35 @@ CREATE VIEW IF NOT EXISTS outcomes AS
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One answer. Texts are made when it is written, not when it is asked."""
+class Line(NamedTuple):
+    """One answer, as it is written: texts of JSON are made in the request, where that is quick."""
 
     request: str
     row: int
     at: str
     environment: str | None
     version: str
-    shadow: bool
+    shadow: int
     asked_by: str | None
-    key: tuple[Any, ...]
-    inputs: dict[str, Any]
-    scores: Sequence[float]
-    recommends: str | bool | None
-
-    def values(self) -> tuple[Any, ...]:
-        said = None if self.recommends is None else _json(self.recommends)
-        return (
-            *(self.request, self.row, self.at, self.environment, self.version, int(self.shadow)),
-            *(self.asked_by, _json(self.key), _json(self.inputs), _json(self.scores), said),
-        )
+    key: str
+    inputs: str
+    scores: str
+    recommends: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What came true of an answer."""
+class Feedback(NamedTuple):
+    """What came true of an answer, as JSON."""
 
     request: str
     row: int
     at: str
-    truth: Any
+    truth: str
     told_by: str | None
 
-    def values(self) -> tuple[Any, ...]:
-        return self.request, self.row, self.at, _json(self.truth), self.told_by
 
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def text_of(value: Any) -> str:
+    """JSON, as the log holds it."""
+    return msgspec.json.encode(value).decode()
 
 
 @dataclass
@@ -181,8 +171,8 @@ class Log:
 
 def _insert(database: sqlite3.Connection, batch: list[Line | Feedback]) -> None:
     """Once each: a batch that is tried again, or feedback that comes twice, changes nothing."""
-    lines = [item.values() for item in batch if isinstance(item, Line)]
-    told = [item.values() for item in batch if isinstance(item, Feedback)]
+    lines = [item for item in batch if isinstance(item, Line)]
+    told = [item for item in batch if isinstance(item, Feedback)]
     marks = ", ".join("?" * 11)
     database.executemany(" ".join(("INSERT OR IGNORE INTO answers", "VALUES", f"({marks})")), lines)
     database.executemany(

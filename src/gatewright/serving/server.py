@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import signal
@@ -109,6 +110,8 @@ def serve(
                 service.metrics.refused.inc()
                 print(f"still {service.live.about.version}: {error}", file=sys.stderr, flush=True)
 
+        gc.collect()
+        gc.freeze()  # what is here now stays: nobody needs to look through it again
         asyncio.run(_run(server, look, every))
     finally:
         if kept is not None:
