@@ -129,7 +129,9 @@ def skeleton(page: str) -> list[str]:
     """Of a page of commands: its chapters, the commands, and how each ended."""
     lines = page.splitlines()
     return [
-        line if line.startswith(("## ", "$ mlops", "$ uv")) else f"status {lines[number + 1]}"
+        line
+        if line.startswith(("## ", "$ mlops", "$ uv", "$ curl"))
+        else f"status {lines[number + 1]}"
         for number, line in enumerate(lines)
         if line.startswith(("## ", "$ "))
     ]
@@ -353,6 +355,8 @@ def asked(project: Project) -> None:
         connection.request("POST", "/answers?explain=true", json.dumps(row))
         found = json.loads(connection.getresponse().read())
         connection.close()
+    asked = f"curl --data '{json.dumps(row)}' 'http://127.0.0.1:8080/answers?explain=true'"
+    project.told.command(asked, json.dumps(found, indent=2), 0)
     answer = found["answers"][0]
     words = ", ".join(f"{value:+g} by {name}" for name, value in reasons(answer)[:3])
     project.say(

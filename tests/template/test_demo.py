@@ -74,6 +74,7 @@ def test_what_was_recorded_is_a_pass_two_refusals_a_promotion_and_a_rollback() -
         "## Poison is refused",
         "## A month of data passes",
         "## The way back",
+        "## Who asks gets the same answer everywhere",
         "## What is live, and what happened",
     ]
     ends = {
