@@ -357,8 +357,8 @@ def asked(project: Project) -> None:
         connection.request("POST", "/answers?explain=true", json.dumps(row))
         found = json.loads(connection.getresponse().read())
         connection.close()
-    asked = f"curl --data '{json.dumps(row)}' 'http://127.0.0.1:8080/answers?explain=true'"
-    project.told.command(asked, json.dumps(found, indent=2), 0)
+    typed = f"curl --data '{json.dumps(row)}' 'http://127.0.0.1:8080/answers?explain=true'"
+    project.told.command(typed, json.dumps(found, indent=2), 0)
     answer = found["answers"][0]
     words = ", ".join(f"{value:+g} by {name}" for name, value in reasons(answer)[:3])
     project.say(

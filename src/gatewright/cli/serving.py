@@ -56,17 +56,17 @@ def add_to(parser: Parser) -> None:
 
 def _serve(arguments: Arguments) -> None:
     from gatewright.serving.access import Limits
-    from gatewright.serving.server import Door, check_door, serve
+    from gatewright.serving.server import Address, check_address, serve
 
     limits = Limits(arguments.rate, max(1, int(2 * arguments.rate)), arguments.rows_a_day)
-    door = Door(
+    address = Address(
         host=arguments.host,
         port=arguments.port,
         keys=_path(arguments, arguments.keys),
         certificate=_path(arguments, arguments.tls_certificate),
         private=_path(arguments, arguments.tls_key),
     )
-    check_door(door)  # before anything is fetched
+    check_address(address)  # before anything is fetched
     log = None if arguments.no_log else _path(arguments, arguments.log)
     if (arguments.env is None) == (arguments.bundle is None):
         raise Misuse("Say what answers: `mlops serve ENV`, or `mlops serve --bundle FOLDER`.")
@@ -74,7 +74,7 @@ def _serve(arguments: Arguments) -> None:
         if arguments.version or arguments.shadow:
             raise Misuse("A bundle is one version; --version and --shadow need an environment.")
         folder = _path(arguments, arguments.bundle) or Path()
-        serve(folder, door, log, _again(folder), arguments.poll, limits=limits)
+        serve(folder, address, log, _again(folder), arguments.poll, limits=limits)
         return
     with tempfile.TemporaryDirectory() as name:
         first = Path(name) / "first"
@@ -83,8 +83,11 @@ def _serve(arguments: Arguments) -> None:
         if shadow:
             _fetched(arguments.env, arguments.shadow, shadow)
         fetch = _newer(arguments.env, Path(name), first) if arguments.version is None else _never
-        print(f"http{'s' if door.certificate else ''}://{door.host}:{door.port}", file=sys.stderr)
-        serve(first, door, log, fetch, arguments.poll, shadow, limits)
+        print(
+            f"http{'s' if address.certificate else ''}://{address.host}:{address.port}",
+            file=sys.stderr,
+        )
+        serve(first, address, log, fetch, arguments.poll, shadow, limits)
 
 
 def _path(arguments: Arguments, path: Path | None) -> Path | None:

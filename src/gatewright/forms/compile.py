@@ -19,7 +19,7 @@ from gatewright.contract.schema import Contract
 from gatewright.errors import Refused
 from gatewright.evaluation.predictions import request_rows
 from gatewright.forms.plan import (
-    Column,
+    Computed,
     IsMissing,
     Linear,
     Link,
@@ -41,7 +41,7 @@ def compile_model(model: Any, contract: Contract, sha256: str) -> Plan:
     Raises NoPlan for a model, or part of one, that is not known here.
     """
     threshold, estimator = _threshold(model)
-    columns: list[Column] = [
+    columns: list[Computed] = [
         Lookup(name, {}, nan, nan) if _is_category(contract, name) else Number(name)
         for name in contract.features
     ]
@@ -97,14 +97,14 @@ def _threshold(model: Any) -> tuple[float | None, Any]:
 
 
 def _transformed(
-    step: Any, columns: list[Column], names: list[str], contract: Contract
-) -> list[Column]:
+    step: Any, columns: list[Computed], names: list[str], contract: Contract
+) -> list[Computed]:
     """What a fitted transformer makes of these columns, which have `names` if they are inputs."""
     match type(step).__name__:
         case "ColumnTransformer":
             if not names:
                 raise NoPlan("a ColumnTransformer takes what another one made")
-            made: list[Column] = []
+            made: list[Computed] = []
             for _, part, wanted in step.transformers_:
                 if isinstance(part, str) and part == "drop":
                     continue
@@ -143,13 +143,13 @@ def _chosen(wanted: Any, names: list[str]) -> list[str]:
     return [item if isinstance(item, str) else names[item] for item in found.tolist()]
 
 
-def _numbers(columns: list[Column], what: str) -> list[Column]:
+def _numbers(columns: list[Computed], what: str) -> list[Computed]:
     if texts := [c.input for c in columns if isinstance(c, Lookup) and not c.values]:
         raise NoPlan(f"{what} takes {', '.join(texts)}, which is text")
     return columns
 
 
-def _encoded(encoder: Any, names: list[str], contract: Contract) -> list[Column]:
+def _encoded(encoder: Any, names: list[str], contract: Contract) -> list[Computed]:
     """Asked for each category, for one that it does not know, and for none."""
     if not names:
         raise NoPlan("an encoder takes what another step made")
@@ -158,7 +158,7 @@ def _encoded(encoder: Any, names: list[str], contract: Contract) -> list[Column]
     ends = np.cumsum(widths).tolist()
     places = list(zip([0, *ends[:-1]], ends, strict=True))
     first = {name: of[0] if of else None for name, of in zip(names, known, strict=True)}
-    made: list[Column] = []
+    made: list[Computed] = []
     for place, name in enumerate(names):
         asked = [*known[place], _unseen(known[place]), None]
         rows = [{**dict.fromkeys(contract.features), **first, name: value} for value in asked]
@@ -192,9 +192,9 @@ def _unseen(values: Sequence[str | bool]) -> str | bool | None:
     return max(map(str, values), key=len) + "\N{REPLACEMENT CHARACTER}"
 
 
-def _imputed(imputer: Any, columns: list[Column]) -> list[Column]:
+def _imputed(imputer: Any, columns: list[Computed]) -> list[Computed]:
     fills = np.asarray(imputer.statistics_, dtype=float).tolist()
-    made: list[Column] = []
+    made: list[Computed] = []
     for column, fill in zip(columns, fills, strict=True):
         if not isinstance(column, Number) or column.steps:
             raise NoPlan("an imputer takes what another step made")
@@ -210,8 +210,8 @@ def _vector(values: Any, otherwise: float, size: int) -> list[float]:
     return [otherwise] * size if values is None else np.asarray(values, dtype=float).tolist()
 
 
-def _scaled(columns: list[Column], shifts: list[float], scales: list[float]) -> list[Column]:
-    made: list[Column] = []
+def _scaled(columns: list[Computed], shifts: list[float], scales: list[float]) -> list[Computed]:
+    made: list[Computed] = []
     for column, shift, scale in zip(columns, shifts, scales, strict=True):
         if isinstance(column, Lookup):
             values = {value: (code - shift) / scale for value, code in column.values.items()}

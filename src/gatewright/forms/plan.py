@@ -60,7 +60,7 @@ class IsMissing:
         return number
 
 
-Column = Lookup | Number | IsMissing
+Computed = Lookup | Number | IsMissing
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Plan:
 
     model: str  # sha256 of the model file that it was made from
     inputs: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Computed, ...]
     head: Trees | Linear
     link: Link
     classes: tuple[str | bool, ...] = ()
@@ -171,7 +171,7 @@ def parse_plan(text: str) -> Plan:
         raise Refused(f"The plan of the model cannot be read ({error}). Fetch it again.") from None
 
 
-def _column_values(column: Column) -> dict[str, Any]:
+def _column_values(column: Computed) -> dict[str, Any]:
     if isinstance(column, Lookup):
         pairs = list(column.values.items())
         more = {"unknown": column.unknown, "missing": column.missing}
@@ -182,7 +182,7 @@ def _column_values(column: Column) -> dict[str, Any]:
     return {"input": column.input, "missing": _written(column.missing)} | steps
 
 
-def _column(values: Mapping[str, Any]) -> Column:
+def _column(values: Mapping[str, Any]) -> Computed:
     if "lookup" in values:
         pairs = dict(values["lookup"])
         return Lookup(values["input"], pairs, values["unknown"], values["missing"])

@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal, get_args
 
 from gatewright.contract.schema import Contract
-from gatewright.forms.plan import Column, IsMissing, Linear, Lookup, Plan, Tree, Trees
+from gatewright.forms.plan import Computed, IsMissing, Linear, Lookup, Plan, Tree, Trees
 
 Dialect = Literal["sqlite", "duckdb", "postgres"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -81,7 +81,7 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _column(column: Column, words: _Words) -> str:
+def _column(column: Computed, words: _Words) -> str:
     name = quoted(column.input)
     if isinstance(column, Lookup):
         return _lookup(column, name, words)

@@ -8,6 +8,7 @@ bits, so a plain hash keeps them (OWASP, Cryptographic Storage Cheat Sheet).
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
@@ -20,6 +21,7 @@ from gatewright.errors import Misuse, Refused
 
 PREFIX = "gw_"
 _LINE = re.compile(r"([\w.@-]{1,100})\s+(never|\d{4}-\d\d-\d\d)\s+([0-9a-f]{64})")
+TELL = logging.getLogger("gatewright.serving")
 LOOK = 1.0  # seconds between looks at the file
 
 
@@ -104,6 +106,8 @@ class Keys:
                 return
             self._known, self._stamp, self.problem = parse_keys(self._text()), stamp, ""
         except Refused as error:
+            if str(error) != self.problem:
+                TELL.warning("%s The keys known before stay.", error)
             self.problem = str(error)
 
     def _text(self) -> str:

@@ -117,7 +117,6 @@ class Service:
         self.keys, self.log = keys, log
         self.budget = Budget(self.settings.limits)
         self.metrics = Metrics(self)
-        self.stopping = False
         self.live = Live(bundle, self.settings)
         self.shadow = Live(shadow, self.settings) if shadow else None
         self._show()
@@ -366,8 +365,6 @@ def app_of(service: Service) -> Starlette:
         return _json_response(200, {"status": "alive"})
 
     async def ready(request: Request) -> Response:
-        if service.stopping:
-            return _json_response(503, {"status": "stopping"})
         return _json_response(200, {"status": "ready", "version": service.live.about.version})
 
     async def metrics(request: Request) -> Response:

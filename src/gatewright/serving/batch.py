@@ -31,6 +31,7 @@ from gatewright.evaluation.predictions import Answers, answer
 from gatewright.paths import MODEL
 from gatewright.registry.champion import read_source
 from gatewright.release.workspace import Workspace
+from gatewright.serving.choose import chosen
 
 ROWS = 100_000  # asked at once
 ENDINGS = (".parquet", ".csv", ".jsonl", ".ndjson")
@@ -102,12 +103,7 @@ def _fetched(workspace: Workspace, environment: str, version: str | None) -> _As
     workspace.project.known(environment)
     with workspace.git.alone(), tempfile.TemporaryDirectory() as name:
         registry = workspace.registry()
-        live = registry.live(environment)
-        if version is None and live is None:
-            raise Refused(f"Nothing is live in {environment}, so nothing can answer.")
-        if version is not None and version not in registry.versions:
-            raise Misuse(f"There is no version {version}. See `mlops history`.")
-        record = registry.version(version or (live.version if live else ""))
+        record, _ = chosen(registry, environment, version)
         contract = parse_contract(read_source(workspace.git, record).contract)
         files = [file for file in record.stored if file.path == MODEL]
         workspace.storage.fetch(files, environment, Path(name))

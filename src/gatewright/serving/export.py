@@ -14,6 +14,7 @@ from gatewright.forms.sql import Dialect, quoted, sql_of
 from gatewright.paths import PLAN
 from gatewright.registry.champion import read_source
 from gatewright.release.workspace import Workspace
+from gatewright.serving.choose import chosen
 
 
 def export_sql(
@@ -32,10 +33,7 @@ def export_sql(
     workspace.project.known(environment)
     with workspace.git.alone():
         registry = workspace.registry()
-        live = registry.live(environment)
-        if version is None and live is None:
-            raise Refused(f"Nothing is live in {environment}, so there is nothing to export.")
-        record = registry.version(version or (live.version if live else ""))
+        record, _ = chosen(registry, environment, version)
         told = (record.forms or {}).get("sql")
         if told is None:
             raise Refused(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from gatewright.adapters.files import read_text, write_whole
 from gatewright.contract.schema import Column, Contract, parse_contract
-from gatewright.errors import Misuse, Refused
+from gatewright.errors import Refused
 from gatewright.paths import PLAN as STORED_PLAN
 from gatewright.registry.champion import read_source
-from gatewright.registry.git_registry import Registry
 from gatewright.registry.records import EnvironmentRecord, VersionRecord
 from gatewright.release.workspace import Workspace
 from gatewright.serving.bundle import ABOUT, CARD, PLAN, About, Input, about_text, read_bundle
+from gatewright.serving.choose import chosen
 
 MODEL_CARD = "reports/model-card.md"
 
@@ -28,13 +28,7 @@ def fetch_bundle(workspace: Workspace, environment: str, version: str | None, ou
     workspace.project.known(environment)
     with workspace.git.alone():
         registry = workspace.registry()
-        live = registry.live(environment)
-        if version is None and live is None:
-            raise Refused(
-                f"Nothing is live in {environment}, so nothing can answer. Promote a version: "
-                f"`mlops promote VERSION --to {environment}`."
-            )
-        record = _record(registry, version or (live.version if live else ""))
+        record, at = chosen(registry, environment, version)
         contract = parse_contract(read_source(workspace.git, record).contract)
         found = [file for file in record.stored if file.path == STORED_PLAN]
         if not found:
@@ -44,7 +38,6 @@ def fetch_bundle(workspace: Workspace, environment: str, version: str | None, ou
             workspace.storage.fetch(found, environment, folder)
             plan = read_text(folder / STORED_PLAN)
         card = workspace.git.blobs([f"{record.commit}:{MODEL_CARD}"])[0] or ""
-    at = live if live and live.version == record.version else None
     about = _about(record, contract, environment, at, found[0].sha256 or "")
     with tempfile.TemporaryDirectory() as name:
         for folder in (Path(name), out):  # verified in one that nobody uses yet
@@ -53,12 +46,6 @@ def fetch_bundle(workspace: Workspace, environment: str, version: str | None, ou
             write_whole(folder / ABOUT, about_text(about))  # the last: it names the others
             read_bundle(folder)
     return about
-
-
-def _record(registry: Registry, version: str) -> VersionRecord:
-    if version not in registry.versions:
-        raise Misuse(f"There is no version {version}. See `mlops history`.")
-    return registry.version(version)
 
 
 def _no_plan(record: VersionRecord) -> str:

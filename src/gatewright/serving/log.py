@@ -6,6 +6,7 @@ thread writes them in transactions; where the database fails, it tries again, an
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -20,6 +21,7 @@ import msgspec
 
 from gatewright.errors import Refused
 
+TELL = logging.getLogger("gatewright.serving")
 MOST = 100_000  # lines that wait
 AT_ONCE = 1_000  # lines in a transaction
 WAIT = 0.2  # seconds between looks at an empty queue, and before a failed write is tried again
@@ -86,6 +88,7 @@ class Log:
     written: int = 0
     problem: str = ""
     _waiting: deque[Line | Feedback] = field(default_factory=deque)
+    _tries: int = 25
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -150,6 +153,8 @@ class Log:
                 with database:
                     _insert(database, batch)
             except sqlite3.Error as error:
+                if not self.problem:
+                    TELL.warning("The log cannot be written (%s); its lines wait.", error)
                 self.problem = str(error)
                 failed += 1
                 if database is not None:
@@ -165,8 +170,6 @@ class Log:
             self.problem, failed = "", 0
         if database is not None:
             database.close()
-
-    _tries: int = 25
 
 
 def _insert(database: sqlite3.Connection, batch: list[Line | Feedback]) -> None:

@@ -27,7 +27,7 @@ Fetch = Callable[[], Path | None]  # a folder with another bundle, or None where
 
 
 @dataclass(frozen=True)
-class Door:
+class Address:
     """Where a service is asked: TLS and keys are files."""
 
     host: str = "127.0.0.1"
@@ -43,22 +43,22 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def check_door(door: Door) -> Keys | None:
+def check_address(address: Address) -> Keys | None:
     """The keys. Raises Misuse if others than this machine could ask without one."""
-    if door.keys is None and not is_loopback(door.host):
+    if address.keys is None and not is_loopback(address.host):
         raise Misuse(
-            f"Everybody who reaches {door.host} could ask, because there is no key. Make one with "
-            "`mlops key NAME --ends DAY`, put its line into a file, and give it with --keys FILE; "
+            f"Everybody who reaches {address.host} could ask, because there is no key. Make one "
+            "with `mlops key NAME --ends DAY`, put its line into a file, and give it with --keys FILE; "
             "or serve on 127.0.0.1."
         )
-    if (door.certificate is None) != (door.private is None):
+    if (address.certificate is None) != (address.private is None):
         raise Misuse("TLS needs both --tls-certificate and --tls-key.")
-    return Keys(door.keys) if door.keys else None
+    return Keys(address.keys) if address.keys else None
 
 
 def serve(
     folder: Path,
-    door: Door,
+    address: Address,
     log: Path | None,
     fetch: Fetch,
     every: float,
@@ -79,7 +79,7 @@ def serve(
             f"What serves is not installed ({error.name}). Run `uv add --group serve "
             "'gatewright[serve]'`, then again with `uv run --group serve`."
         ) from error
-    keys = check_door(door)
+    keys = check_address(address)
     bundle = read_bundle(folder)
     other: Bundle | None = read_bundle(shadow) if shadow else None
     kept = Log(log).start() if log else None
@@ -89,14 +89,14 @@ def serve(
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         config = uvicorn.Config(
             app_of(service),
-            host=door.host,
-            port=door.port,
+            host=address.host,
+            port=address.port,
             access_log=False,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=GRACE,
-            ssl_certfile=door.certificate,
-            ssl_keyfile=door.private,
+            ssl_certfile=address.certificate,
+            ssl_keyfile=address.private,
             backlog=4096,
         )
         server = uvicorn.Server(config)
@@ -119,7 +119,9 @@ def serve(
             if kept.dropped:
                 print(f"{kept.dropped:,} log lines were dropped.", file=sys.stderr, flush=True)
     if not server.started:
-        raise Undecided(f"{door.host}:{door.port} cannot be listened on; its message stands above.")
+        raise Undecided(
+            f"{address.host}:{address.port} cannot be listened on; its message stands above."
+        )
 
 
 async def _run(server: uvicorn.Server, look: Callable[[], None], every: float) -> None:
