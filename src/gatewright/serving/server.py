@@ -48,8 +48,8 @@ def check_address(address: Address) -> Keys | None:
     if address.keys is None and not is_loopback(address.host):
         raise Misuse(
             f"Everybody who reaches {address.host} could ask, because there is no key. Make one "
-            "with `mlops key NAME --ends DAY`, put its line into a file, and give it with --keys FILE; "
-            "or serve on 127.0.0.1."
+            "with `mlops key NAME --ends DAY`, put its line into a file, and give it with --keys "
+            "FILE; or serve on 127.0.0.1."
         )
     if (address.certificate is None) != (address.private is None):
         raise Misuse("TLS needs both --tls-certificate and --tls-key.")
